@@ -1,0 +1,234 @@
+//! What a client knows of its host, kept true by events. The host keeps one too, built by the same [`Replica::apply`].
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+
+use super::Doc;
+use crate::proto::{
+    BackendStatus, ConversationId, ConversationRow, DeltaKind, Download, Event, EventKind, ModelInfo, ModelRef, NodeId, Opened, Snapshot,
+    UnixMs,
+};
+
+/// What an event changed, so that a screen knows what to draw again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touched {
+    Nothing,
+    Rows,
+    /// The outline or the settings of an opened conversation.
+    Doc(ConversationId),
+    /// Only text at the end of this node.
+    Text(ConversationId, NodeId),
+    /// State or figures of this node.
+    Node(ConversationId, NodeId),
+    Models,
+    Metrics,
+    Settings,
+    Downloads,
+    /// Something for people to read; see the event itself.
+    Notice,
+    /// A delta did not fit: the conversation must be opened again.
+    Drifted(ConversationId),
+}
+
+/// A client's copy of the host's state: lists, models, settings, and the documents that it opened.
+#[derive(Debug, Clone, Default)]
+pub struct Replica {
+    /// The last event applied.
+    pub seq: u64,
+    pub rows: BTreeMap<ConversationId, ConversationRow>,
+    /// How many conversations there are at the host; `rows` may hold fewer.
+    pub total_rows: u32,
+    pub docs: HashMap<ConversationId, Doc>,
+    pub backends: Vec<BackendStatus>,
+    pub models: Vec<ModelInfo>,
+    pub downloads: BTreeMap<String, Download>,
+    pub settings: BTreeMap<String, Value>,
+    pub last: Option<ConversationId>,
+    pub discovered: bool,
+    pub looked_at: String,
+    pub pip: bool,
+}
+
+impl Replica {
+    /// Replaces everything but the opened documents, which must be opened again.
+    pub fn restore(&mut self, snapshot: Snapshot) {
+        self.seq = snapshot.seq;
+        self.total_rows = snapshot.conversations.total;
+        self.rows = snapshot.conversations.items.into_iter().map(|row| (row.id, row)).collect();
+        self.backends = snapshot.backends;
+        self.models = snapshot.models;
+        self.downloads = snapshot.downloads.into_iter().map(|d| (d.key.clone(), d)).collect();
+        self.settings = snapshot.settings;
+        self.last = snapshot.last;
+        self.discovered = snapshot.discovered;
+        self.looked_at = snapshot.looked_at;
+        self.pip = snapshot.pip;
+        self.docs.clear();
+    }
+
+    /// Puts an opened conversation beside the others.
+    pub fn open(&mut self, opened: Opened) {
+        let id = opened.conversation.row.id;
+        self.rows.insert(id, opened.conversation.row.clone());
+        let mut doc = Doc::new(opened.conversation, opened.nodes, opened.contents);
+        if let Some(head) = doc.default_leaf() {
+            doc.visit(head);
+        }
+        self.docs.insert(id, doc);
+    }
+
+    /// Rows by last change, newest first.
+    #[must_use]
+    pub fn rows_by_update(&self) -> Vec<&ConversationRow> {
+        let mut rows: Vec<&ConversationRow> = self.rows.values().collect();
+        rows.sort_by(|a, b| b.updated.cmp(&a.updated).then(b.id.cmp(&a.id)));
+        rows
+    }
+
+    #[must_use]
+    pub fn model(&self, reference: &ModelRef) -> Option<&ModelInfo> {
+        self.models.iter().find(|m| m.name == reference.model && m.backend == reference.backend)
+    }
+
+    /// Applies an event. Events up to `seq` have been applied already and change nothing.
+    pub fn apply(&mut self, event: &Event) -> Touched {
+        if event.seq != 0 && event.seq <= self.seq {
+            return Touched::Nothing;
+        }
+        self.seq = self.seq.max(event.seq);
+        self.change(&event.kind, event.at)
+    }
+
+    fn change(&mut self, kind: &EventKind, at: UnixMs) -> Touched {
+        match kind {
+            EventKind::Row(row) => {
+                if self.rows.insert(row.id, row.clone()).is_none() {
+                    self.total_rows += 1;
+                }
+                if let Some(doc) = self.docs.get_mut(&row.id) {
+                    doc.conversation.row = row.clone();
+                }
+                Touched::Rows
+            }
+            EventKind::ConversationRemoved { id } => {
+                if self.rows.remove(id).is_some() {
+                    self.total_rows = self.total_rows.saturating_sub(1);
+                }
+                self.docs.remove(id);
+                Touched::Rows
+            }
+            EventKind::Backend(status) => {
+                match self.backends.iter_mut().find(|b| b.name == status.name) {
+                    Some(known) => *known = status.clone(),
+                    None => self.backends.push(status.clone()),
+                }
+                Touched::Models
+            }
+            EventKind::BackendRemoved { name } => {
+                self.backends.retain(|b| b.name != *name);
+                self.models.retain(|m| m.backend != *name);
+                Touched::Models
+            }
+            EventKind::Models { backend, models } => {
+                self.models.retain(|m| m.backend != *backend);
+                self.models.extend(models.iter().cloned());
+                Touched::Models
+            }
+            EventKind::Model(model) => {
+                match self.models.iter_mut().find(|m| m.name == model.name && m.backend == model.backend) {
+                    Some(known) => *known = model.clone(),
+                    None => self.models.push(model.clone()),
+                }
+                Touched::Models
+            }
+            EventKind::Download(download) => {
+                self.downloads.insert(download.key.clone(), download.clone());
+                Touched::Downloads
+            }
+            EventKind::Setting { key, value } => {
+                self.settings.insert(key.clone(), value.clone());
+                Touched::Settings
+            }
+            EventKind::Metrics(_) => Touched::Metrics,
+            EventKind::Notice { .. } | EventKind::Stopping { .. } => Touched::Notice,
+            EventKind::Conversation(_)
+            | EventKind::Node { .. }
+            | EventKind::Delta { .. }
+            | EventKind::State { .. }
+            | EventKind::Finished { .. }
+            | EventKind::Head { .. }
+            | EventKind::Branch { .. } => self.change_doc(kind, at),
+        }
+    }
+
+    fn change_doc(&mut self, kind: &EventKind, at: UnixMs) -> Touched {
+        let Some(id) = kind.conversation() else { return Touched::Nothing };
+        let Some(doc) = self.docs.get_mut(&id) else { return Touched::Nothing };
+        match kind {
+            EventKind::Conversation(conversation) => {
+                self.rows.insert(id, conversation.row.clone());
+                doc.conversation = conversation.clone();
+                Touched::Doc(id)
+            }
+            EventKind::Node { node, content, .. } => {
+                doc.insert(node.clone(), Some(content.clone()));
+                Touched::Doc(id)
+            }
+            EventKind::Delta { node, kind, at, text, .. } => apply_delta(doc, id, *node, *kind, *at, text),
+            EventKind::State { node, state, progress, .. } => {
+                let Some(known) = doc.node_mut(*node) else { return Touched::Drifted(id) };
+                known.state = *state;
+                if let Some(run) = &mut known.run {
+                    run.progress = progress.clone();
+                    if run.progress.since == 0 {
+                        run.progress.since = at;
+                    }
+                }
+                Touched::Node(id, *node)
+            }
+            EventKind::Finished { node, .. } => {
+                let Some(known) = doc.node(node.id) else { return Touched::Drifted(id) };
+                let drifted = known.bytes != node.bytes;
+                doc.insert(node.clone(), None);
+                if drifted { Touched::Drifted(id) } else { Touched::Node(id, node.id) }
+            }
+            EventKind::Head { head, .. } => {
+                doc.conversation.head = *head;
+                Touched::Doc(id)
+            }
+            EventKind::Branch { name, leaf, .. } => {
+                match leaf {
+                    Some(leaf) => doc.conversation.branches.insert(name.clone(), *leaf),
+                    None => doc.conversation.branches.remove(name),
+                };
+                Touched::Doc(id)
+            }
+            _ => Touched::Nothing,
+        }
+    }
+}
+
+/// A delta counts once: what is already there is skipped, a gap is drift.
+fn apply_delta(doc: &mut Doc, id: ConversationId, node: NodeId, kind: DeltaKind, at: u64, text: &str) -> Touched {
+    let Some(known) = doc.node(node) else { return Touched::Drifted(id) };
+    if known.bytes > 0 && doc.content(node).is_none() {
+        // Content that was not asked for grows unseen.
+        let end = at + text.len() as u64;
+        if let Some(known) = doc.node_mut(node) {
+            known.bytes = known.bytes.max(end);
+        }
+        return Touched::Node(id, node);
+    }
+    if at > known.bytes {
+        return Touched::Drifted(id);
+    }
+    let skip = usize::try_from(known.bytes - at).unwrap_or(usize::MAX);
+    match text.get(skip..) {
+        Some("") | None => Touched::Nothing,
+        Some(more) => {
+            doc.append(node, kind == DeltaKind::Thinking, more);
+            Touched::Text(id, node)
+        }
+    }
+}

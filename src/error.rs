@@ -1,0 +1,119 @@
+//! The one error type that is printed to a person.
+//!
+//! Owns: the kinds of failure that arbour tells apart, and how one is shown. Refuses: backtraces and secrets; whatever makes
+//! an `Error` has removed both. Invariant: `message` is a whole sentence that says what happened and what it means, each hint
+//! is a sentence that says what to do.
+
+use serde::{Deserialize, Serialize};
+
+/// What sort of failure it was. Serialised in lower snake case; `--json` and tests may rely on these names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Nothing answers at the address (DNS, no route, time-out).
+    Unreachable,
+    /// The address answers that nobody listens there.
+    Refused,
+    /// The TLS handshake or the certificate failed.
+    Tls,
+    /// 401 or 403: a key is missing or wrong.
+    Unauthorized,
+    /// The backend does not have the model.
+    ModelMissing,
+    /// No model could be chosen, or no backend is there at all.
+    NoModel,
+    /// 429.
+    RateLimited,
+    /// 5xx, or an error that the server reports in its stream.
+    Server,
+    /// The prompt does not fit the context in force.
+    ContextExceeded,
+    /// The answer is not what the protocol says.
+    Malformed,
+    /// The connection broke before the answer's end.
+    Disconnected,
+    /// The backend cannot do this.
+    Unsupported,
+    /// The backend refused the request as wrong (other 4xx).
+    BadRequest,
+    /// A disk is full.
+    DiskFull,
+    /// A file or folder cannot be written.
+    ReadOnly,
+    /// A file cannot be read or has the wrong content.
+    File,
+    /// Another process holds the database or the data folder.
+    Locked,
+    /// The database was written by a newer arbour.
+    DatabaseNewer,
+    /// The database is damaged.
+    DatabaseCorrupt,
+    /// The host speaks another protocol version.
+    Version,
+    /// The host went away.
+    HostGone,
+    /// A run is already going there.
+    Busy,
+    /// The configuration, a keymap or a theme is wrong.
+    Config,
+    /// Wrong use: of the command line, a command or a parameter.
+    Usage,
+    /// No such conversation, message, branch or action.
+    NotFound,
+    /// Somebody stopped it.
+    Cancelled,
+    /// A fault of arbour's own.
+    Internal,
+}
+
+/// A failure as people see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    pub kind: Kind,
+    /// What happened and what it means: a sentence.
+    pub message: String,
+    /// What to do: sentences, most useful first. May be empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
+    /// The technical cause, for the log and for `--json`. Already made harmless.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// When the server said how long to wait, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+/// What fallible functions of arbour return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hints: Vec::new(), cause: None, retry_after_ms: None }
+    }
+
+    /// Adds a sentence that says what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Adds the technical cause.
+    #[must_use]
+    pub fn cause(mut self, cause: impl std::fmt::Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// The exit code of product.md: 2 wrong use, 3 no backend or model reachable, 130 interrupted, else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self.kind {
+            Kind::Usage => 2,
+            Kind::Unreachable | Kind::Refused | Kind::NoModel => 3,
+            Kind::Cancelled => 130,
+            _ => 1,
+        }
+    }
+}

