@@ -117,3 +117,23 @@ impl Error {
         }
     }
 }
+
+/// A name from outside, in quotes, harmless and cut, for use inside a message.
+#[must_use]
+pub fn quoted(name: &str) -> String {
+    format!("“{}”", harmless(name))
+}
+
+/// A text from outside on one line, harmless and at most 120 characters, for use inside a message.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    let mut out: String = text.chars().take(120).map(|c| if c.is_control() || is_bidi(c) { '␦' } else { c }).collect();
+    if text.chars().nth(120).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+fn is_bidi(c: char) -> bool {
+    matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}

@@ -1,7 +1,7 @@
 //! How many tokens a text is, without a tokenizer.
 //!
 //! An estimate, always marked `~`: English prose in byte-pair vocabularies of 32k–150k entries runs at about 4.2 bytes a token, code
-//! and digits at about 3, CJK at about one token a character. A conversation's own measured prompts replace it where there are some (`prompt::context_use`).
+//! and digits at about 3, CJK at about one token a character. A conversation's own measured prompts replace it where there are some (`prompt`).
 
 use crate::proto::{Part, content_text};
 

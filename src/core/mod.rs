@@ -1,15 +1,13 @@
 //! The pure heart: conversation trees, runs, parameters. Shared by the host and, for reading, by every screen.
 //!
-//! Owns: what a conversation is ([`Doc`]), how events change it ([`Replica::apply`]), what a command does ([`Machine`]), what is
-//! sent to a model ([`prompt`]), how parameters are checked ([`parameters`]), how names of models are understood ([`names`]).
+//! Owns: what a conversation is ([`Doc`]), how events change it ([`Replica::apply`]), what a command does (`Machine`), what is
+//! sent to a model (`prompt`), how parameters are checked ([`parameters`]), how names of models are understood ([`names`]).
 //! Refuses: clocks, IO, async, randomness; all of them are passed in. Invariant: applying the same events gives the same state,
 //! at the host and at every client, and an event that is applied twice counts once.
 
 pub mod estimate;
-pub mod machine;
 pub mod names;
 pub mod parameters;
-pub mod prompt;
 mod replica;
 mod tree;
 mod write;

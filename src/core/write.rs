@@ -1,4 +1,4 @@
-//! What is to be written to disk, as data: made by [`super::Machine`], carried out by `store` in one transaction per batch.
+//! What is to be written to disk, as data: made by `core::Machine`, carried out by `store` in one transaction per batch.
 
 use serde_json::Value;
 
