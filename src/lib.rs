@@ -11,4 +11,5 @@
 pub mod backend;
 pub mod core;
 pub mod error;
+pub mod metrics;
 pub mod proto;

@@ -40,8 +40,6 @@ const LINKS: &[(&str, &str)] = &[
     ("sqlite3", "compiled from its one C file"),
     ("ring_core_*", "compiled from C and assembly in the crate"),
     ("rayon-core", "no library: keeps the thread pool single"),
-    ("prettyplease*", "no library: keeps the crate single"),
-    ("wasm_bindgen*", "not for this platform"),
 ];
 
 /// Licences that may be linked into a program under MIT or Apache-2.0.
