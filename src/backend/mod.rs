@@ -11,8 +11,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::error::{Error, Result};
-use crate::proto::{BackendKind, Finish, ModelInfo, Parameters, RequestPreview, Role};
+use crate::proto::{BackendKind, Finish, ModelInfo, Parameters, RequestPreview};
 
+pub use crate::core::prompt::Message;
 pub use sink::{Sink, Update, channel};
 
 /// How to reach one backend. Yielded by `config`, by discovery, or by a person.
@@ -52,15 +53,6 @@ impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("[secret]")
     }
-}
-
-/// One message as a model reads it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    pub role: Role,
-    pub text: String,
-    /// Earlier thinking; sent back only where the kind's protocol wants it.
-    pub thinking: Option<String>,
 }
 
 /// What to generate.

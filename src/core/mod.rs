@@ -6,12 +6,15 @@
 //! at the host and at every client, and an event that is applied twice counts once.
 
 pub mod estimate;
+pub mod machine;
 pub mod names;
 pub mod parameters;
+pub mod prompt;
 mod replica;
 mod tree;
 mod write;
 
+pub use machine::{Effect, Input, Machine};
 pub use replica::{Replica, Touched};
 pub use tree::Doc;
 pub use write::Write;

@@ -1,0 +1,457 @@
+//! What each command does.
+
+use super::runs::{first_line, measure};
+use super::{Effect, Live, Machine, Start, Write};
+use crate::core::{Doc, names, parameters, prompt};
+use crate::error::{Error, Kind, Result, quoted};
+use crate::proto::{
+    Ack, ClientId, Command, CommandId, Content, Conversation, ConversationId, ConversationRow, EventKind, Figures, ModelRef, Node, NodeId,
+    Opened, Progress, Role, Run, RunId, State, UnixMs,
+};
+
+/// Longest title and branch name, in characters.
+const LONGEST_NAME: usize = 200;
+/// Setting that remembers which model answered last.
+pub(super) const LAST_MODEL: &str = "last_model";
+
+/// The conversation whose document a command reads; `None` for those that need none.
+pub(super) fn subject(command: &Command) -> Option<ConversationId> {
+    match command {
+        Command::Rename { conversation, .. }
+        | Command::DeleteConversation { conversation }
+        | Command::SetSystem { conversation, .. }
+        | Command::SetParameter { conversation, .. }
+        | Command::SetModel { conversation, .. }
+        | Command::Send { conversation, .. }
+        | Command::Add { conversation, .. }
+        | Command::Answer { conversation, .. }
+        | Command::Stop { conversation, .. }
+        | Command::SetHead { conversation, .. }
+        | Command::SetBranch { conversation, .. }
+        | Command::SetDraft { conversation, .. }
+        | Command::View { conversation: Some(conversation) } => Some(*conversation),
+        _ => None,
+    }
+}
+
+/// What a command changes, before it is known to be committed.
+#[derive(Default)]
+struct Change {
+    writes: Vec<Write>,
+    events: Vec<EventKind>,
+    load: Option<Opened>,
+    start: Option<Start>,
+    aborts: Vec<NodeId>,
+    /// Not worth waiting for the disk itself.
+    lazy: bool,
+}
+
+impl Machine {
+    pub(super) fn command(&mut self, client: ClientId, id: CommandId, command: Command, run: RunId, at: UnixMs) -> Vec<Effect> {
+        let subject = match &command {
+            Command::NewConversation { id, .. } => Some(*id),
+            other => subject(other),
+        };
+        let change = match command {
+            Command::NewConversation { .. } => self.new_conversation(command, at),
+            Command::View { conversation } => self.view(client, conversation),
+            Command::Send { .. } | Command::Answer { .. } => self.ask(command, run, at),
+            Command::Add { conversation, node, parent, role, content } => self.add(conversation, node, parent, role, content, at),
+            Command::Stop { conversation, node } => self.stop(conversation, node),
+            Command::DeleteConversation { conversation } => self.delete(conversation),
+            Command::SetBranch { conversation, name, leaf } => self.set_branch(conversation, &name, leaf),
+            Command::SetHead { conversation, head } => self.set_head(conversation, head),
+            Command::Rename { .. }
+            | Command::SetSystem { .. }
+            | Command::SetParameter { .. }
+            | Command::SetModel { .. }
+            | Command::SetDraft { .. } => self.settle(command),
+            other => return vec![Effect::Perform { client, id, command: other }],
+        };
+        let change = match change {
+            Ok(change) => change,
+            Err(error) => return vec![Effect::Ack { client, id, result: Err(error) }],
+        };
+        let saved = subject.is_none_or(|subject| !self.unsaved.contains(&subject));
+        let mut effects = Vec::new();
+        if saved && !change.writes.is_empty() {
+            let mut writes = change.writes;
+            if !change.lazy {
+                writes.push(Write::Applied { command: id, at });
+            }
+            effects.push(Effect::Persist { writes, sync: !change.lazy });
+        }
+        effects.extend(change.load.map(|opened| Effect::Load(Box::new(opened))));
+        let shown = change.events.into_iter().filter(|event| saved || !matches!(event, EventKind::Row(_)));
+        effects.extend(shown.map(Effect::Emit));
+        if let Some(start) = change.start {
+            let figures = Figures::default();
+            self.live.insert(start.node, Live { conversation: start.conversation, figures, dirty: false, began: false });
+            effects.push(Effect::Start(Box::new(start)));
+        }
+        effects.extend(change.aborts.into_iter().map(|node| Effect::Abort { node }));
+        effects.push(Effect::Ack { client, id, result: Ok(Ack::Done) });
+        effects
+    }
+
+    fn doc(&self, conversation: ConversationId) -> Result<&Doc> {
+        self.replica.docs.get(&conversation).ok_or_else(|| {
+            Error::new(Kind::NotFound, "There is no such conversation; it may have been deleted.")
+                .hint("`arbour conversations ls` lists those that there are.")
+        })
+    }
+
+    fn new_conversation(&mut self, command: Command, at: UnixMs) -> Result<Change> {
+        let Command::NewConversation { id, title, system, parameters: set, model, saved } = command else { return Ok(Change::default()) };
+        if self.replica.docs.contains_key(&id) {
+            return Ok(Change::default());
+        }
+        for (key, value) in &set.0 {
+            parameters::check(key, value)?;
+        }
+        if !saved {
+            self.unsaved.insert(id);
+        }
+        let title = title.map(|t| name("title", &t)).transpose()?.unwrap_or_default();
+        let row = ConversationRow { id, title, created: at, updated: at, messages: 0, branches: 0, unread: false, running: 0, model };
+        let conversation =
+            Conversation { row: row.clone(), head: None, system, parameters: set, branches: Default::default(), draft: String::new() };
+        let load = Opened { seq: 0, conversation: conversation.clone(), nodes: Vec::new(), contents: Vec::new() };
+        Ok(Change {
+            writes: vec![Write::Conversation(conversation)],
+            load: Some(load),
+            events: vec![EventKind::Row(row)],
+            ..Change::default()
+        })
+    }
+
+    fn view(&mut self, client: ClientId, conversation: Option<ConversationId>) -> Result<Change> {
+        let Some(id) = conversation else {
+            self.views.remove(&client);
+            return Ok(Change::default());
+        };
+        let doc = self.doc(id)?;
+        let mut changed = doc.conversation.clone();
+        let unread = std::mem::take(&mut changed.row.unread);
+        self.views.insert(client, id);
+        if !unread {
+            return Ok(Change::default());
+        }
+        let row = changed.row.clone();
+        Ok(Change { writes: vec![Write::Conversation(changed)], events: vec![EventKind::Row(row)], lazy: true, ..Change::default() })
+    }
+
+    /// `Send` and `Answer`: both end in a new answer that a backend is to produce.
+    fn ask(&self, command: Command, run: RunId, at: UnixMs) -> Result<Change> {
+        let (conversation, user, parent, answer, model, continues) = match command {
+            Command::Send { conversation, node, parent, content, answer, model } => {
+                (conversation, Some((node, content)), parent, answer, model, None)
+            }
+            Command::Answer { conversation, parent, answer, model, continues } => {
+                (conversation, None, Some(parent), answer, model, continues)
+            }
+            _ => return Ok(Change::default()),
+        };
+        let doc = self.doc(conversation)?;
+        if doc.node(answer).is_some() {
+            return Ok(Change::default());
+        }
+        let above = parent.map(|id| doc.node(id).ok_or_else(|| no_message("the message to answer"))).transpose()?;
+        if let Some(above) = above.filter(|above| above.state.is_running()) {
+            return Err(Error::new(Kind::Busy, format!("The answer above is still {}.", above.state))
+                .hint("Wait until it is done, or stop it with C-c; what you typed is kept."));
+        }
+        if user.is_none() && above.is_some_and(|above| above.role != Role::User) {
+            return Err(Error::new(Kind::Usage, "Only a message of yours can be answered."));
+        }
+        let model = match model.or_else(|| doc.conversation.row.model.clone()) {
+            Some(model) => model,
+            None => names::default_model(self.last_model().as_ref(), &self.replica.models, &self.replica.backends)?,
+        };
+        let mut grown = Grown::new(doc);
+        let mut change = Change::default();
+        let mut messages = prompt::messages(doc, parent, None);
+        let mut under = parent;
+        if let Some((id, content)) = user {
+            let text = crate::proto::content_text(&content);
+            if text.trim().is_empty() {
+                return Err(Error::new(Kind::Usage, "There is nothing to send."));
+            }
+            if doc.node(id).is_some() {
+                return Err(Error::new(Kind::Usage, "This message was sent already."));
+            }
+            messages = prompt::messages(doc, parent, Some(&text));
+            let node = fresh(id, parent, Role::User, State::Sent, at, &content);
+            grown.node(&mut change, node, content);
+            under = Some(id);
+            if grown.conversation.row.title.is_empty() && parent.is_none() {
+                grown.conversation.row.title = first_line(&text, 48);
+            }
+        }
+        let mut begun = Content::new();
+        if let Some(old) = continues {
+            let known = doc.node(old).filter(|old| old.role == Role::Assistant && old.parent == parent);
+            known.ok_or_else(|| no_message("the answer to continue"))?;
+            begun = doc.content(old).cloned().unwrap_or_default();
+            messages = prompt::messages(doc, Some(old), None);
+        }
+        let continues_text = continues.is_some() && !crate::proto::content_text(&begun).is_empty();
+        let mut node = fresh(answer, under, Role::Assistant, State::Queued, at, &begun);
+        node.model = Some(model.clone());
+        node.continues = continues.filter(|_| continues_text);
+        node.run = Some(Run {
+            id: run,
+            model: model.clone(),
+            started: at,
+            finished: None,
+            finish: None,
+            error: None,
+            progress: Progress { since: at, ..Progress::default() },
+            figures: Figures::default(),
+        });
+        let begun = if continues_text { begun } else { Content::new() };
+        grown.node(&mut change, node, begun);
+        grown.conversation.row.model = Some(model.clone());
+        grown.conversation.row.running += 1;
+        grown.conversation.draft.clear();
+        let settings = Start {
+            conversation,
+            node: answer,
+            run,
+            model: model.clone(),
+            messages,
+            parameters: doc.conversation.parameters.clone(),
+            continues: continues_text,
+        };
+        grown.finish(&mut change, doc, answer, at);
+        if self.last_model().as_ref() != Some(&model) {
+            let value = serde_json::to_value(&model).unwrap_or_default();
+            change.writes.push(Write::Setting { key: LAST_MODEL.to_owned(), value: value.clone() });
+            change.events.push(EventKind::Setting { key: LAST_MODEL.to_owned(), value });
+        }
+        change.start = Some(settings);
+        Ok(change)
+    }
+
+    fn last_model(&self) -> Option<ModelRef> {
+        self.replica.settings.get(LAST_MODEL).and_then(|value| serde_json::from_value(value.clone()).ok())
+    }
+
+    fn add(
+        &self,
+        conversation: ConversationId,
+        id: NodeId,
+        parent: Option<NodeId>,
+        role: Role,
+        content: Content,
+        at: UnixMs,
+    ) -> Result<Change> {
+        let doc = self.doc(conversation)?;
+        if doc.node(id).is_some() {
+            return Ok(Change::default());
+        }
+        if let Some(parent) = parent {
+            doc.node(parent).ok_or_else(|| no_message("the message above"))?;
+        }
+        let state = if role == Role::Assistant { State::Done } else { State::Sent };
+        let mut grown = Grown::new(doc);
+        let mut change = Change::default();
+        let node = fresh(id, parent, role, state, at, &content);
+        if grown.conversation.row.title.is_empty() && parent.is_none() {
+            grown.conversation.row.title = first_line(&crate::proto::content_text(&content), 48);
+        }
+        grown.node(&mut change, node, content);
+        grown.finish(&mut change, doc, id, at);
+        Ok(change)
+    }
+
+    fn stop(&self, conversation: ConversationId, node: Option<NodeId>) -> Result<Change> {
+        let aborts = self
+            .live
+            .iter()
+            .filter(|(id, live)| live.conversation == conversation && node.is_none_or(|n| n == **id))
+            .map(|(id, _)| *id)
+            .collect();
+        Ok(Change { aborts, ..Change::default() })
+    }
+
+    fn delete(&mut self, conversation: ConversationId) -> Result<Change> {
+        self.doc(conversation)?;
+        let aborts: Vec<NodeId> = self.live.iter().filter(|(_, live)| live.conversation == conversation).map(|(id, _)| *id).collect();
+        for node in &aborts {
+            self.live.remove(node);
+        }
+        self.views.retain(|_, viewed| *viewed != conversation);
+        Ok(Change {
+            writes: vec![Write::DeleteConversation(conversation)],
+            events: vec![EventKind::ConversationRemoved { id: conversation }],
+            aborts,
+            ..Change::default()
+        })
+    }
+
+    fn set_head(&self, conversation: ConversationId, head: NodeId) -> Result<Change> {
+        let doc = self.doc(conversation)?;
+        doc.node(head).filter(|node| !node.hidden).ok_or_else(|| no_message("the message to make HEAD"))?;
+        if doc.conversation.head == Some(head) {
+            return Ok(Change::default());
+        }
+        let mut changed = doc.conversation.clone();
+        changed.head = Some(head);
+        Ok(Change {
+            writes: vec![Write::Conversation(changed)],
+            events: vec![EventKind::Head { conversation, head: Some(head) }],
+            ..Change::default()
+        })
+    }
+
+    fn set_branch(&self, conversation: ConversationId, given: &str, leaf: Option<NodeId>) -> Result<Change> {
+        let doc = self.doc(conversation)?;
+        let name = name("branch", given)?;
+        match leaf {
+            Some(leaf) => {
+                doc.node(leaf).ok_or_else(|| no_message("the message to name"))?;
+                if doc.conversation.branches.get(&name).is_some_and(|at| *at != leaf) {
+                    return Err(Error::new(Kind::Usage, format!("Another branch is called {} already.", quoted(&name)))
+                        .hint("Choose another name, or forget the old one with :branch! NAME."));
+                }
+            }
+            None if !doc.conversation.branches.contains_key(&name) => {
+                return Err(Error::new(Kind::NotFound, format!("No branch is called {}.", quoted(&name))));
+            }
+            None => {}
+        }
+        Ok(Change {
+            writes: vec![Write::Branch { conversation, name: name.clone(), leaf }],
+            events: vec![EventKind::Branch { conversation, name, leaf }],
+            ..Change::default()
+        })
+    }
+
+    /// Changes of a conversation's own fields.
+    fn settle(&self, command: Command) -> Result<Change> {
+        let Some(id) = subject(&command) else { return Ok(Change::default()) };
+        let mut changed = self.doc(id)?.conversation.clone();
+        let mut lazy = false;
+        match command {
+            Command::Rename { title, .. } => changed.row.title = name("title", &title)?,
+            Command::SetSystem { text, .. } => changed.system = text.filter(|t| !t.trim().is_empty()),
+            Command::SetParameter { key, value, .. } => match value {
+                Some(value) => {
+                    parameters::check(&key, &value)?;
+                    changed.parameters.0.insert(key, value);
+                }
+                None => {
+                    parameters::find(&key).map_or_else(|| parameters::parse(&key, "").map(drop), |_| Ok(()))?;
+                    changed.parameters.0.remove(&key);
+                }
+            },
+            Command::SetModel { model, .. } => changed.row.model = Some(model),
+            Command::SetDraft { text, .. } => {
+                changed.draft = text;
+                lazy = true;
+            }
+            _ => {}
+        }
+        let mut events = vec![EventKind::Conversation(changed.clone())];
+        if !lazy {
+            events.push(EventKind::Row(changed.row.clone()));
+        }
+        Ok(Change { writes: vec![Write::Conversation(changed)], events, lazy, ..Change::default() })
+    }
+}
+
+/// A conversation to which nodes are being added.
+struct Grown {
+    conversation: Conversation,
+    leaves: i64,
+    first_parent: Option<NodeId>,
+    added: u32,
+}
+
+impl Grown {
+    fn new(doc: &Doc) -> Self {
+        let (messages, leaves) = doc.counts();
+        let mut conversation = doc.conversation.clone();
+        conversation.row.messages = messages;
+        Self { conversation, leaves: i64::from(leaves), first_parent: None, added: 0 }
+    }
+
+    fn node(&mut self, change: &mut Change, node: Node, content: Content) {
+        if self.added == 0 {
+            self.first_parent = node.parent;
+        }
+        self.added += 1;
+        let conversation = self.conversation.row.id;
+        change.writes.push(Write::Node { conversation, node: node.clone(), content: content.clone() });
+        change.events.push(EventKind::Node { conversation, node, content });
+    }
+
+    /// Moves HEAD to the last added node, and the branches whose leaf was HEAD with it when that leaf was extended or replaced.
+    fn finish(mut self, change: &mut Change, doc: &Doc, head: NodeId, at: UnixMs) {
+        let id = self.conversation.row.id;
+        let extends_leaf = self.first_parent.is_some_and(|parent| doc.children(Some(parent)).next().is_none());
+        if !extends_leaf {
+            self.leaves += 1;
+        }
+        self.conversation.row.messages += self.added;
+        self.conversation.row.branches = u32::try_from(self.leaves).unwrap_or(0);
+        self.conversation.row.updated = at;
+        let old = doc.conversation.head;
+        self.conversation.head = Some(head);
+        let follows = old.is_some_and(|old| {
+            let leaf = doc.node(old);
+            let above = leaf.and_then(|n| n.parent);
+            let above_that = above.and_then(|n| doc.node(n)).and_then(|n| n.parent);
+            let extended = self.first_parent == Some(old);
+            let asked_again = self.added == 1 && above.is_some() && self.first_parent == above;
+            let edited = self.added == 2 && above.is_some() && self.first_parent == above_that;
+            extended || asked_again || edited
+        });
+        if follows && let Some(old) = old {
+            for name in doc.branch_names(old) {
+                self.conversation.branches.insert(name.to_owned(), head);
+                change.writes.push(Write::Branch { conversation: id, name: name.to_owned(), leaf: Some(head) });
+            }
+        }
+        // After the nodes, so that foreign keys hold; before the run starts.
+        change.writes.push(Write::Conversation(self.conversation.clone()));
+        change.events.push(EventKind::Row(self.conversation.row.clone()));
+        change.events.push(EventKind::Conversation(self.conversation));
+    }
+}
+
+fn fresh(id: NodeId, parent: Option<NodeId>, role: Role, state: State, at: UnixMs, content: &Content) -> Node {
+    let mut node = Node {
+        id,
+        parent,
+        further_parents: Vec::new(),
+        role,
+        state,
+        created: at,
+        model: None,
+        continues: None,
+        copy_of: None,
+        snippet: String::new(),
+        bytes: 0,
+        tokens: 0,
+        run: None,
+        hidden: false,
+    };
+    measure(&mut node, content);
+    node
+}
+
+fn no_message(which: &str) -> Error {
+    Error::new(Kind::NotFound, format!("There is no such message ({which}); it may be of another conversation."))
+}
+
+/// A title or a branch's name: one line, not empty, not endless.
+fn name(what: &str, given: &str) -> Result<String> {
+    let clean: String = given.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let clean = clean.trim();
+    if clean.is_empty() {
+        return Err(Error::new(Kind::Usage, format!("A {what} needs at least one character.")));
+    }
+    Ok(clean.chars().take(LONGEST_NAME).collect())
+}

@@ -1,0 +1,215 @@
+//! What commands and running answers do to conversations: `handle(Input) -> Vec<Effect>`.
+//!
+//! Owns: the rules of product.md about trees, heads, branches, runs and unread marks. Refuses: IO, clocks, retries, backends.
+//! Invariant: [`Machine::handle`] never changes a document itself. It returns what to write and which events follow; the driver
+//! commits the writes, then applies the events to [`Machine::replica`] and sends them out. So nothing that was shown can be lost,
+//! and a commit that fails has changed nothing.
+
+mod commands;
+mod runs;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+
+use super::prompt::{self, Message};
+use super::{Replica, Write};
+use crate::error::Error;
+use crate::proto::{
+    Ack, ClientId, Command, CommandId, Content, ConversationId, DeltaKind, EventKind, Figures, Finish, ModelRef, NodeId, Opened,
+    Parameters, Progress, RunId, State, UnixMs,
+};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// A client's command. `run` is a fresh id for the run that it may start.
+    Command { client: ClientId, id: CommandId, command: Command, run: RunId },
+    /// A running answer changed its phase.
+    Phase { node: NodeId, state: State, progress: Progress },
+    /// A running answer grew.
+    Delta { node: NodeId, kind: DeltaKind, text: String },
+    /// A running answer asked for a tool.
+    ToolCall { node: NodeId, id: String, name: String, arguments: String },
+    /// More is known of a running answer in numbers.
+    Figures { node: NodeId, figures: Figures },
+    /// A running answer ended. An error of kind `Cancelled` means that a person stopped it.
+    Ended { node: NodeId, result: Result<Finish, Error> },
+    /// Write down what running answers have so far.
+    Checkpoint,
+    /// A client is gone; what it looked at is not looked at by it any more.
+    ClientGone { client: ClientId },
+}
+
+/// What the driver has to do, in this order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Commit these in one transaction (and to the disk itself, with `sync`) before any later effect. On failure drop the rest
+    /// and answer the command with the error.
+    Persist { writes: Vec<Write>, sync: bool },
+    /// Put this new, empty conversation at hand ([`Machine::load`]); no client knows it yet.
+    Load(Box<Opened>),
+    /// Number it, apply it to the replica, send it out.
+    Emit(EventKind),
+    /// Let a backend produce this answer.
+    Start(Box<Start>),
+    /// Cancel the run of this answer, feed what it still had, then [`Input::Ended`] with `Cancelled`.
+    Abort { node: NodeId },
+    /// The command is done.
+    Ack { client: ClientId, id: CommandId, result: Result<Ack, Error> },
+    /// A command that is about backends, downloads or the host itself.
+    Perform { client: ClientId, id: CommandId, command: Command },
+}
+
+/// An answer to be produced.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    pub conversation: ConversationId,
+    pub node: NodeId,
+    pub run: RunId,
+    pub model: ModelRef,
+    pub messages: Vec<Message>,
+    pub parameters: Parameters,
+    /// The last message is an unfinished answer, to be continued.
+    pub continues: bool,
+}
+
+/// What must be at hand before a command can be handled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// This conversation's document is not loaded.
+    pub conversation: Option<ConversationId>,
+    /// Content of these messages is not loaded. Known only once the document is.
+    pub contents: Vec<NodeId>,
+}
+
+impl Needs {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.conversation.is_none() && self.contents.is_empty()
+    }
+}
+
+/// An answer being produced.
+#[derive(Debug, Clone)]
+struct Live {
+    conversation: ConversationId,
+    figures: Figures,
+    /// Text has come that is not on disk.
+    dirty: bool,
+    /// The first token has come.
+    began: bool,
+}
+
+/// The host's state machine. `replica` is built by the same events that clients get.
+#[derive(Debug, Default)]
+pub struct Machine {
+    pub replica: Replica,
+    live: HashMap<NodeId, Live>,
+    /// What each client looks at.
+    views: HashMap<ClientId, ConversationId>,
+    /// Conversations that are kept in memory only.
+    unsaved: HashSet<ConversationId>,
+}
+
+impl Machine {
+    /// What must be loaded (by [`Machine::load`]) before this command is handled. Ask again until it is empty; a conversation that
+    /// cannot be loaded does not exist, and [`Machine::handle`] says so.
+    #[must_use]
+    pub fn needs(&self, command: &Command) -> Needs {
+        let Some(conversation) = commands::subject(command) else { return Needs::default() };
+        let Some(doc) = self.replica.docs.get(&conversation) else {
+            return Needs { conversation: Some(conversation), contents: Vec::new() };
+        };
+        let contents = match command {
+            Command::Send { parent, .. } => prompt::missing(doc, *parent),
+            Command::Answer { parent, continues, .. } => prompt::missing(doc, continues.or(Some(*parent))),
+            _ => Vec::new(),
+        };
+        Needs { conversation: None, contents }
+    }
+
+    /// Puts a stored conversation at hand.
+    pub fn load(&mut self, opened: Opened) {
+        self.replica.open(opened);
+    }
+
+    /// Puts stored contents at hand.
+    pub fn load_contents(&mut self, conversation: ConversationId, contents: Vec<(NodeId, Content)>) {
+        if let Some(doc) = self.replica.docs.get_mut(&conversation) {
+            for (node, content) in contents {
+                // What a run is writing is newer here than on disk.
+                if !self.live.contains_key(&node) {
+                    doc.set_content(node, content);
+                }
+            }
+        }
+    }
+
+    /// Lets go of conversations that nobody looks at and nothing runs in. The unsaved ones stay.
+    pub fn evict(&mut self) {
+        let keep: HashSet<ConversationId> = self
+            .views
+            .values()
+            .copied()
+            .chain(self.live.values().map(|live| live.conversation))
+            .chain(self.unsaved.iter().copied())
+            .collect();
+        self.replica.docs.retain(|id, _| keep.contains(id));
+    }
+
+    /// Whether a screen looks at this conversation.
+    #[must_use]
+    pub fn is_viewed(&self, conversation: ConversationId) -> bool {
+        self.views.values().any(|viewed| *viewed == conversation)
+    }
+
+    #[must_use]
+    pub fn view_of(&self, client: ClientId) -> Option<ConversationId> {
+        self.views.get(&client).copied()
+    }
+
+    /// Whether this conversation is kept in memory only.
+    #[must_use]
+    pub fn is_unsaved(&self, conversation: ConversationId) -> bool {
+        self.unsaved.contains(&conversation)
+    }
+
+    /// Answers being produced.
+    pub fn running(&self) -> impl Iterator<Item = NodeId> {
+        self.live.keys().copied()
+    }
+
+    /// Whether text has come that a crash would lose.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        self.live.values().any(|live| live.dirty)
+    }
+
+    /// See the module's invariant.
+    pub fn handle(&mut self, input: Input, at: UnixMs) -> Vec<Effect> {
+        match input {
+            Input::Command { client, id, command, run } => self.command(client, id, command, run, at),
+            Input::Phase { node, state, progress } => self.phase(node, state, progress, at),
+            Input::Delta { node, kind, text } => self.delta(node, kind, text, at),
+            Input::ToolCall { node, id, name, arguments } => self.tool_call(node, id, name, arguments),
+            Input::Figures { node, figures } => {
+                if let Some(live) = self.live.get_mut(&node) {
+                    live.figures.merge(&figures);
+                }
+                Vec::new()
+            }
+            Input::Ended { node, result } => self.ended(node, result, at),
+            Input::Checkpoint => self.checkpoint(),
+            Input::ClientGone { client } => {
+                self.views.remove(&client);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A start that could not be carried out after all (the commit failed): the run does not exist.
+    pub fn forget_run(&mut self, node: NodeId) {
+        self.live.remove(&node);
+    }
+}

@@ -1,0 +1,166 @@
+//! Running answers: phases, text, figures, the end.
+
+use super::{Effect, Machine, Write};
+use crate::core::estimate;
+use crate::error::{Error, Kind};
+use crate::proto::{
+    Content, ConversationId, DeltaKind, EventKind, Figure, Finish, Node, NodeId, Part, Progress, Role, State, UnixMs, content_text,
+};
+
+impl Machine {
+    pub(super) fn phase(&mut self, node: NodeId, state: State, mut progress: Progress, at: UnixMs) -> Vec<Effect> {
+        let Some(live) = self.live.get(&node) else { return Vec::new() };
+        let conversation = live.conversation;
+        let Some(known) = self.node(conversation, node) else { return Vec::new() };
+        // Once text flows, a late report of an earlier phase tells nothing.
+        if live.began && !matches!(state, State::Thinking | State::Writing) {
+            return Vec::new();
+        }
+        let same = known.state == state;
+        let last = known.run.as_ref().map(|run| run.progress.clone()).unwrap_or_default();
+        progress.since = if same && last.since != 0 { last.since } else { at };
+        if same && last == progress {
+            return Vec::new();
+        }
+        vec![Effect::Emit(EventKind::State { conversation, node, state, progress })]
+    }
+
+    pub(super) fn delta(&mut self, node: NodeId, kind: DeltaKind, text: String, at: UnixMs) -> Vec<Effect> {
+        if text.is_empty() {
+            return Vec::new();
+        }
+        let Some(live) = self.live.get_mut(&node) else { return Vec::new() };
+        live.dirty = true;
+        let first = !std::mem::replace(&mut live.began, true);
+        let conversation = live.conversation;
+        let Some(known) = self.node(conversation, node) else { return Vec::new() };
+        let mut effects = Vec::new();
+        if first && let Some(user) = known.parent.filter(|parent| self.node(conversation, *parent).is_some_and(|n| n.state == State::Sent))
+        {
+            let progress = Progress { since: at, ..Progress::default() };
+            effects.push(Effect::Emit(EventKind::State { conversation, node: user, state: State::Accepted, progress }));
+        }
+        let state = if kind == DeltaKind::Thinking { State::Thinking } else { State::Writing };
+        if known.state != state {
+            let progress = Progress { since: at, ..Progress::default() };
+            effects.push(Effect::Emit(EventKind::State { conversation, node, state, progress }));
+        }
+        effects.push(Effect::Emit(EventKind::Delta { conversation, node, kind, at: known.bytes, text }));
+        effects
+    }
+
+    pub(super) fn tool_call(&mut self, node: NodeId, id: String, name: String, arguments: String) -> Vec<Effect> {
+        let Some(live) = self.live.get_mut(&node) else { return Vec::new() };
+        live.dirty = true;
+        let conversation = live.conversation;
+        let Some(known) = self.node(conversation, node).cloned() else { return Vec::new() };
+        let mut content = self.content(conversation, node);
+        content.push(Part::ToolCall { id, name, arguments });
+        vec![Effect::Emit(EventKind::Node { conversation, node: known, content })]
+    }
+
+    pub(super) fn checkpoint(&mut self) -> Vec<Effect> {
+        let mut dirty: Vec<(ConversationId, NodeId)> = Vec::new();
+        for (node, live) in &mut self.live {
+            if std::mem::take(&mut live.dirty) {
+                dirty.push((live.conversation, *node));
+            }
+        }
+        let writes: Vec<Write> = dirty
+            .into_iter()
+            .filter(|(conversation, _)| !self.unsaved.contains(conversation))
+            .map(|(conversation, node)| Write::Checkpoint { node, content: self.content(conversation, node) })
+            .collect();
+        if writes.is_empty() { Vec::new() } else { vec![Effect::Persist { writes, sync: false }] }
+    }
+
+    pub(super) fn ended(&mut self, node: NodeId, result: Result<Finish, Error>, at: UnixMs) -> Vec<Effect> {
+        let Some(live) = self.live.remove(&node) else { return Vec::new() };
+        let conversation = live.conversation;
+        let Some(mut ended) = self.node(conversation, node).cloned() else { return Vec::new() };
+        let content = self.content(conversation, node);
+        let (state, finish, error) = match result {
+            Ok(finish) => (State::Done, finish, None),
+            Err(error) if error.kind == Kind::Cancelled => (State::Stopped, Finish::Cancelled, None),
+            Err(error) => (State::Failed, Finish::Error, Some(error)),
+        };
+        ended.state = state;
+        measure(&mut ended, &content);
+        if let Some(run) = &mut ended.run {
+            run.figures.merge(&live.figures);
+            // Millisecond clocks of this century fit a double exactly.
+            let total = (at - run.started).max(0) as f64;
+            run.figures.total_ms.get_or_insert(Figure::measured(total));
+            run.finished = Some(at);
+            run.finish = Some(finish);
+            run.error = error;
+            run.progress = Progress::default();
+        }
+        let mut effects = Vec::new();
+        let mut writes = vec![Write::Finish { conversation, node: ended.clone(), content: Some(content) }];
+        let read = ended.parent.and_then(|parent| self.node(conversation, parent)).filter(|parent| parent.state == State::Accepted);
+        if let Some(user) = read {
+            writes.push(Write::Finish { conversation, node: user.clone(), content: None });
+        }
+        let seen = self.is_viewed(conversation);
+        if let Some(doc) = self.replica.docs.get(&conversation) {
+            let mut changed = doc.conversation.clone();
+            let others = doc.running().filter(|other| other.id != node).count();
+            changed.row.running = u32::try_from(others).unwrap_or(u32::MAX);
+            changed.row.updated = at;
+            changed.row.unread = !seen;
+            writes.push(Write::Conversation(changed.clone()));
+            if !self.unsaved.contains(&conversation) {
+                effects.push(Effect::Persist { writes, sync: true });
+                effects.push(Effect::Emit(EventKind::Finished { conversation, node: ended }));
+                effects.push(Effect::Emit(EventKind::Row(changed.row)));
+            } else {
+                effects.push(Effect::Emit(EventKind::Finished { conversation, node: ended }));
+            }
+        }
+        effects
+    }
+
+    pub(super) fn node(&self, conversation: ConversationId, node: NodeId) -> Option<&Node> {
+        self.replica.docs.get(&conversation)?.node(node)
+    }
+
+    pub(super) fn content(&self, conversation: ConversationId, node: NodeId) -> Content {
+        self.replica.docs.get(&conversation).and_then(|doc| doc.content(node)).cloned().unwrap_or_default()
+    }
+}
+
+/// Fills in what is derived from a message's content: size, tokens, the line that lists show.
+pub(super) fn measure(node: &mut Node, content: &[Part]) {
+    let text = content_text(content);
+    node.bytes = content
+        .iter()
+        .map(|part| match part {
+            Part::Text { text } | Part::Thinking { text } => text.len() as u64,
+            _ => 0,
+        })
+        .sum();
+    node.tokens = estimate::content(content);
+    if node.role == Role::Assistant && text.is_empty() {
+        node.tokens = 0;
+    }
+    node.snippet = first_line(&text, 80);
+}
+
+/// The first line that has words, harmless, cut to `most` characters at a word if one ends near.
+pub(super) fn first_line(text: &str, most: usize) -> String {
+    let line = text
+        .lines()
+        .map(str::trim)
+        .find(|line| line.chars().any(char::is_alphanumeric))
+        .or_else(|| text.lines().find(|l| !l.trim().is_empty()));
+    let line = line.unwrap_or_default().trim().trim_start_matches(['#', '>', '*', '-', ' ']);
+    let clean: String =
+        line.chars().filter(|c| !c.is_control() && !matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')).collect();
+    if clean.chars().count() <= most {
+        return clean;
+    }
+    let cut: String = clean.chars().take(most - 1).collect();
+    let end = cut.rfind(' ').filter(|at| *at * 3 > cut.len() * 2).unwrap_or(cut.len());
+    format!("{}…", cut[..end].trim_end())
+}

@@ -1,0 +1,289 @@
+//! The rules of conversations, without IO: commands go in, effects come out, a driver of ten lines carries them out.
+
+use super::*;
+use crate::core::Doc;
+use crate::error::Kind;
+use crate::proto::{Event, Figure, IdGen, Part, Role, content_text};
+
+/// Carries out effects as the host does, on nothing but memory.
+struct Bench {
+    machine: Machine,
+    ids: IdGen,
+    client: ClientId,
+    seq: u64,
+    now: UnixMs,
+    conversation: ConversationId,
+    starts: Vec<Start>,
+    aborts: Vec<NodeId>,
+    writes: Vec<Write>,
+    last: Result<Ack, Error>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut ids = IdGen::Counting(0);
+        let mut bench = Self {
+            machine: Machine::default(),
+            client: ids.fresh(),
+            conversation: ids.fresh(),
+            seq: 0,
+            now: 1_000,
+            starts: Vec::new(),
+            aborts: Vec::new(),
+            writes: Vec::new(),
+            last: Ok(Ack::Done),
+            ids,
+        };
+        let id = bench.conversation;
+        bench.run(Command::NewConversation { id, title: None, system: None, parameters: Parameters::default(), model: None, saved: true });
+        bench
+    }
+
+    fn run(&mut self, command: Command) {
+        let (id, run) = (self.ids.fresh(), self.ids.fresh());
+        let client = self.client;
+        self.feed(Input::Command { client, id, command, run });
+    }
+
+    fn feed(&mut self, input: Input) {
+        self.now += 10;
+        for effect in self.machine.handle(input, self.now) {
+            match effect {
+                Effect::Persist { writes, .. } => self.writes.extend(writes),
+                Effect::Load(opened) => self.machine.load(*opened),
+                Effect::Emit(kind) => {
+                    self.seq += 1;
+                    self.machine.replica.apply(&Event { seq: self.seq, at: self.now, kind });
+                }
+                Effect::Start(start) => self.starts.push(*start),
+                Effect::Abort { node } => self.aborts.push(node),
+                Effect::Ack { result, .. } => self.last = result,
+                Effect::Perform { command, .. } => panic!("not a conversation's command: {command:?}"),
+            }
+        }
+    }
+
+    fn model(&self) -> ModelRef {
+        ModelRef { backend: "test".into(), model: "m".into() }
+    }
+
+    fn send(&mut self, parent: Option<NodeId>, text: &str) -> (NodeId, NodeId) {
+        let (node, answer) = (self.ids.fresh(), self.ids.fresh());
+        let content = vec![Part::Text { text: text.into() }];
+        let (conversation, model) = (self.conversation, Some(self.model()));
+        self.run(Command::Send { conversation, node, parent, content, answer, model });
+        (node, answer)
+    }
+
+    fn answer(&mut self, parent: NodeId, continues: Option<NodeId>) -> NodeId {
+        let answer = self.ids.fresh();
+        let conversation = self.conversation;
+        self.run(Command::Answer { conversation, parent, answer, model: None, continues });
+        answer
+    }
+
+    fn write(&mut self, node: NodeId, text: &str) {
+        self.feed(Input::Delta { node, kind: DeltaKind::Text, text: text.into() });
+    }
+
+    fn end(&mut self, node: NodeId) {
+        self.feed(Input::Ended { node, result: Ok(Finish::Stop) });
+    }
+
+    fn doc(&self) -> &Doc {
+        &self.machine.replica.docs[&self.conversation]
+    }
+
+    fn text(&self, node: NodeId) -> String {
+        self.doc().content(node).map(|c| content_text(c)).unwrap_or_default()
+    }
+}
+
+#[test]
+fn a_message_is_sent_answered_and_measured() {
+    let mut b = Bench::new();
+    let (user, answer) = b.send(None, "# Write quicksort\nin Rust");
+    assert_eq!(b.doc().conversation.row.title, "Write quicksort");
+    assert_eq!(b.doc().conversation.head, Some(answer));
+    assert_eq!(b.doc().node(user).unwrap().state, State::Sent);
+    assert_eq!(b.starts[0].messages, [Message { role: Role::User, text: "# Write quicksort\nin Rust".into(), thinking: None }]);
+    b.feed(Input::Phase { node: answer, state: State::Connecting, progress: Progress::default() });
+    assert_eq!(b.doc().node(answer).unwrap().state, State::Connecting);
+    b.feed(Input::Delta { node: answer, kind: DeltaKind::Thinking, text: "hm".into() });
+    assert_eq!(b.doc().node(answer).unwrap().state, State::Thinking);
+    assert_eq!(b.doc().node(user).unwrap().state, State::Accepted, "the first token shows that the prompt was read");
+    b.write(answer, "Here ");
+    b.write(answer, "it is");
+    b.feed(Input::Phase { node: answer, state: State::Reading, progress: Progress::default() });
+    assert_eq!(b.doc().node(answer).unwrap().state, State::Writing, "a late phase tells nothing");
+    b.feed(Input::Figures { node: answer, figures: Figures { prompt_tokens: Some(Figure::server(7.0)), ..Figures::default() } });
+    b.end(answer);
+    let node = b.doc().node(answer).unwrap();
+    let run = node.run.as_ref().unwrap();
+    assert_eq!((node.state, node.bytes, node.snippet.as_str()), (State::Done, 12, "Here it is"));
+    assert_eq!(run.finish, Some(Finish::Stop));
+    assert_eq!(run.figures.prompt_tokens, Some(Figure::server(7.0)));
+    assert!(run.figures.total_ms.is_some_and(|t| t.value > 0.0));
+    assert_eq!(b.doc().conversation.row.running, 0);
+    assert!(b.doc().conversation.row.unread, "nobody looked");
+}
+
+#[test]
+fn asking_again_makes_a_sibling_and_the_branch_follows() {
+    let mut b = Bench::new();
+    let (user, first) = b.send(None, "hello");
+    b.write(first, "one");
+    b.end(first);
+    let conversation = b.conversation;
+    b.run(Command::SetBranch { conversation, name: "main".into(), leaf: Some(first) });
+    let second = b.answer(user, None);
+    assert_eq!(b.doc().place(second), (2, 2));
+    assert_eq!(b.doc().conversation.branches["main"], second, "its leaf was HEAD and was replaced");
+    assert_eq!(b.doc().conversation.row.branches, 2);
+    b.write(second, "two");
+    b.end(second);
+    let (_, third) = b.send(Some(second), "more");
+    assert_eq!(b.doc().conversation.branches["main"], third, "its leaf was extended");
+    b.end(third);
+    let other = b.answer(user, None);
+    assert_eq!(b.doc().conversation.branches["main"], third, "an act above leaves it where it was");
+    assert_eq!(b.doc().conversation.head, Some(other));
+    assert_eq!(b.doc().conversation.row.messages, 6);
+}
+
+#[test]
+fn a_continued_answer_begins_with_the_old_text_and_measures_the_new() {
+    let mut b = Bench::new();
+    let (user, first) = b.send(None, "count");
+    b.write(first, "one two");
+    b.feed(Input::Ended { node: first, result: Err(Error::new(Kind::Cancelled, "stopped")) });
+    assert_eq!(b.doc().node(first).unwrap().state, State::Stopped);
+    let second = b.answer(user, Some(first));
+    assert_eq!(b.text(second), "one two");
+    let start = b.starts.last().unwrap();
+    assert!(start.continues);
+    assert_eq!(start.messages.last().unwrap().text, "one two");
+    b.write(second, " three");
+    b.end(second);
+    assert_eq!((b.text(first), b.text(second)), ("one two".into(), "one two three".into()));
+    assert_eq!(b.doc().node(second).unwrap().continues, Some(first));
+}
+
+#[test]
+fn what_failed_keeps_what_came_and_is_not_sent_when_empty() {
+    let mut b = Bench::new();
+    let (_, answer) = b.send(None, "hello");
+    b.feed(Input::Ended { node: answer, result: Err(Error::new(Kind::Refused, "Nobody listens.")) });
+    assert_eq!(b.doc().node(answer).unwrap().state, State::Failed);
+    b.send(Some(answer), "are you there?");
+    let sent: Vec<&str> = b.starts[1].messages.iter().map(|m| m.text.as_str()).collect();
+    assert_eq!(sent, ["hello\n\nare you there?"], "roles alternate, the empty answer is left out");
+}
+
+#[test]
+fn a_prompt_under_a_running_answer_is_refused_and_nothing_changes() {
+    let mut b = Bench::new();
+    let (_, answer) = b.send(None, "hello");
+    let before = b.doc().clone();
+    b.send(Some(answer), "and?");
+    assert_eq!(b.last.as_ref().unwrap_err().kind, Kind::Busy);
+    assert_eq!(*b.doc(), before);
+    assert_eq!(b.starts.len(), 1);
+}
+
+#[test]
+fn the_same_command_counts_once() {
+    let mut b = Bench::new();
+    let (node, answer): (NodeId, NodeId) = (b.ids.fresh(), b.ids.fresh());
+    let content = vec![Part::Text { text: "hi".into() }];
+    let command = Command::Send { conversation: b.conversation, node, parent: None, content, answer, model: Some(b.model()) };
+    b.run(command.clone());
+    let writes = b.writes.len();
+    b.run(command);
+    assert_eq!((b.last.clone(), b.writes.len(), b.starts.len()), (Ok(Ack::Done), writes, 1));
+}
+
+#[test]
+fn stopping_aborts_what_runs_there_only() {
+    let mut b = Bench::new();
+    let (_, answer) = b.send(None, "hello");
+    let conversation = b.conversation;
+    b.run(Command::Stop { conversation, node: None });
+    assert_eq!(b.aborts, [answer]);
+    let elsewhere = b.ids.fresh();
+    b.run(Command::Stop { conversation: elsewhere, node: None });
+    assert_eq!(b.aborts.len(), 1);
+}
+
+#[test]
+fn an_answer_that_is_looked_at_is_not_unread() {
+    let mut b = Bench::new();
+    let conversation = b.conversation;
+    b.run(Command::View { conversation: Some(conversation) });
+    let (_, answer) = b.send(None, "hello");
+    b.end(answer);
+    assert!(!b.doc().conversation.row.unread);
+    b.feed(Input::ClientGone { client: b.client });
+    let (_, answer) = b.send(Some(answer), "again");
+    b.end(answer);
+    assert!(b.doc().conversation.row.unread);
+    b.run(Command::View { conversation: Some(conversation) });
+    assert!(!b.doc().conversation.row.unread);
+}
+
+#[test]
+fn checkpoints_write_only_what_grew() {
+    let mut b = Bench::new();
+    let (_, answer) = b.send(None, "hello");
+    b.writes.clear();
+    b.feed(Input::Checkpoint);
+    assert!(b.writes.is_empty());
+    b.write(answer, "abc");
+    assert!(b.machine.is_dirty());
+    b.feed(Input::Checkpoint);
+    b.feed(Input::Checkpoint);
+    assert_eq!(b.writes, [Write::Checkpoint { node: answer, content: vec![Part::Text { text: "abc".into() }] }]);
+}
+
+#[test]
+fn an_unsaved_conversation_writes_nothing_and_shows_in_no_list() {
+    let mut b = Bench::new();
+    b.conversation = b.ids.fresh();
+    b.writes.clear();
+    let id = b.conversation;
+    b.run(Command::NewConversation { id, title: None, system: None, parameters: Parameters::default(), model: None, saved: false });
+    let (_, answer) = b.send(None, "secret");
+    b.write(answer, "x");
+    b.feed(Input::Checkpoint);
+    b.end(answer);
+    assert_eq!(b.doc().node(answer).unwrap().state, State::Done);
+    assert!(b.writes.iter().all(|w| matches!(w, Write::Setting { .. })), "{:?}", b.writes);
+}
+
+#[test]
+fn bad_parameters_and_names_are_refused() {
+    let mut b = Bench::new();
+    let conversation = b.conversation;
+    for command in [
+        Command::SetParameter { conversation, key: "temperature".into(), value: Some("hot".into()) },
+        Command::SetParameter { conversation, key: "nonsense".into(), value: None },
+        Command::Rename { conversation, title: " \n ".into() },
+    ] {
+        b.run(command.clone());
+        assert_eq!(b.last.as_ref().map_err(|e| e.kind), Err(Kind::Usage), "{command:?}");
+    }
+    b.run(Command::SetBranch { conversation, name: "x".into(), leaf: None });
+    assert_eq!(b.last.as_ref().map_err(|e| e.kind), Err(Kind::NotFound));
+}
+
+#[test]
+fn usage_takes_the_servers_count_where_there_is_one() {
+    let mut b = Bench::new();
+    let (_, answer) = b.send(None, "hello");
+    b.write(answer, "hi there");
+    b.feed(Input::Figures { node: answer, figures: Figures { prompt_tokens: Some(Figure::server(1000.0)), ..Figures::default() } });
+    b.end(answer);
+    let usage = prompt::usage(b.doc(), Some(answer), "next");
+    assert!(usage.measured && (1005..1030).contains(&usage.tokens), "{usage:?}");
+    assert!(!prompt::usage(b.doc(), None, "next").measured);
+}
