@@ -196,6 +196,9 @@ impl Machine {
             messages = prompt::messages(doc, Some(old), None);
         }
         let continues_text = continues.is_some() && !crate::proto::content_text(&begun).is_empty();
+        if !continues_text {
+            begun.clear();
+        }
         let mut node = fresh(answer, under, Role::Assistant, State::Queued, at, &begun);
         node.model = Some(model.clone());
         node.continues = continues.filter(|_| continues_text);
@@ -209,7 +212,6 @@ impl Machine {
             progress: Progress { since: at, ..Progress::default() },
             figures: Figures::default(),
         });
-        let begun = if continues_text { begun } else { Content::new() };
         grown.node(&mut change, node, begun);
         grown.conversation.row.model = Some(model.clone());
         grown.conversation.row.running += 1;

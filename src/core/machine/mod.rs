@@ -6,6 +6,8 @@
 //! and a commit that fails has changed nothing.
 
 mod commands;
+#[cfg(test)]
+mod properties;
 mod runs;
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,7 @@ pub enum Input {
 
 /// What the driver has to do, in this order.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "effects live for microseconds, in short lists")]
 pub enum Effect {
     /// Commit these in one transaction (and to the disk itself, with `sync`) before any later effect. On failure drop the rest
     /// and answer the command with the error.
