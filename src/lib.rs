@@ -13,4 +13,4 @@ pub mod core;
 pub mod error;
 pub mod metrics;
 pub mod proto;
-pub mod tui;
+pub mod sanitise;
