@@ -1,0 +1,9 @@
+//! The screen: one client of a host, drawn in a terminal.
+//!
+//! Owns: what this client looks at, how it is shown, and what keys mean. Refuses: the state of conversations (it holds a replica),
+//! the database, backends. Invariant: `update` and `view` are pure; everything that touches the world is a `Cmd` carried out in `run`.
+
+pub mod frame;
+pub mod layout;
+pub mod output;
+pub mod terminal;

@@ -1,2 +1,0 @@
-//! Text for a screen.
-pub mod width;
