@@ -16,4 +16,5 @@ pub mod error;
 pub mod host;
 pub mod metrics;
 pub mod proto;
+pub mod store;
 pub mod tui;
