@@ -16,5 +16,6 @@ pub mod error;
 pub mod host;
 pub mod metrics;
 pub mod proto;
+pub mod sanitise;
 pub mod store;
 pub mod tui;

@@ -7,3 +7,5 @@ pub mod frame;
 pub mod layout;
 pub mod output;
 pub mod terminal;
+pub mod text;
+pub mod theme;

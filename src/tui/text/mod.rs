@@ -1,0 +1,2 @@
+//! Text for a screen.
+pub mod width;
