@@ -1,2 +1,3 @@
 //! Text for a screen.
 pub mod width;
+mod wrap;
