@@ -1,5 +1,6 @@
 //! How the name of a model is understood, and which model answers when none is named.
 
+pub use crate::error::nearest;
 use crate::error::{Error, Kind, Result, quoted};
 use crate::proto::{BackendState, BackendStatus, ModelInfo, ModelRef, ModelState};
 
@@ -82,32 +83,6 @@ fn list<'a>(models: impl Iterator<Item = &'a ModelInfo>) -> String {
         out.push_str(&format!(" and {more} more"));
     }
     out
-}
-
-/// The candidate that is nearest to what was typed, if any is near (at most a third of the letters differ).
-pub fn nearest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    candidates
-        .map(|candidate| (distance(typed, candidate), candidate))
-        .filter(|(distance, candidate)| *distance * 3 <= candidate.chars().count().max(3))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Edit distance (Levenshtein), bounded to 64 characters a side: names are short.
-fn distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.chars().take(64).collect();
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let next = (row[j] + 1).min(row[j + 1] + 1).min(diagonal + usize::from(x != y));
-            diagonal = row[j + 1];
-            row[j + 1] = next;
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

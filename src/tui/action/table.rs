@@ -1,0 +1,156 @@
+//! The table of actions: one line each.
+//!
+//! A line is: variant, id, scope, further `:` names, arguments (name, what it takes, needed or free), what help says.
+
+use super::{ActionInfo, Argument, Scope, Takes};
+use crate::tui::composer::Edit;
+
+macro_rules! need {
+    (needed) => {
+        true
+    };
+    (free) => {
+        false
+    };
+}
+
+macro_rules! actions {
+    ($($variant:ident $id:literal $scope:ident [$($name:literal)*] ($($arg:ident: $takes:expr, $need:ident);*) $what:literal;)*) => {
+        /// Everything that can be done.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Action {
+            $(#[doc = $what] $variant,)*
+            /// A command of the composer or of a line that is typed.
+            Edit(Edit),
+        }
+
+        /// Every action but the edit commands, in the order of help.
+        pub const ALL: &[ActionInfo] = &[$(ActionInfo {
+            action: Action::$variant,
+            id: $id,
+            scope: Scope::$scope,
+            names: &[$($name),*],
+            arguments: &[$(Argument { name: stringify!($arg), takes: $takes, required: need!($need) }),*],
+            what: $what,
+        }),*];
+    };
+}
+
+/// The ways to fetch the starter model.
+const VIA: Takes = Takes::OneOf(&["pip"]);
+
+actions! {
+    // Talking
+    Write "write" Anywhere [] () "Write a message";
+    Send "send" Insert [] () "Send the message";
+    Newline "newline" Insert [] () "Begin a new line";
+    NormalMode "normal-mode" Insert [] () "Leave INSERT for NORMAL";
+    OpenEditor "open-editor" Anywhere [] () "Write the message in $EDITOR";
+    Stop "stop" AnyMode [] () "Stop the answer; with none, clear the draft; again, quit";
+    Cancel "cancel" Anywhere [] () "Give up what waits: a connection, a load, a download";
+    EditMessage "edit" Chat [] () "Edit this message and ask again (adds a version)";
+    EditSave "edit-save" Chat [] () "Edit this message without asking";
+    Retry "retry" Chat [] () "Ask again (adds a version)";
+    RetryWith "retry-with" Chat [] (model: Takes::Model, free) "Ask again with another model";
+    Continue "continue" Chat [] () "Continue this answer";
+    Request "request" Anywhere [] () "Show exactly what was or will be sent";
+    System "system" Anywhere [] (text: Takes::Text, free) "Set the system prompt";
+    Set "set" Anywhere [] (parameter: Takes::Parameter, free; value: Takes::Text, free) "Set a parameter; without a value, its default";
+
+    // The chat
+    SiblingPrevious "sibling-previous" Chat [] () "Show the previous version of this message (count)";
+    SiblingNext "sibling-next" Chat [] () "Show the next version of this message (count)";
+    SiblingGo "sibling-go" Chat [] () "Show version number (count) of this message";
+    LineDown "line-down" Chat [] () "Scroll down by lines (count)";
+    LineUp "line-up" Chat [] () "Scroll up by lines (count)";
+    ChatHalfDown "chat-half-down" Insert [] () "Scroll the chat down by half a page";
+    ChatHalfUp "chat-half-up" Insert [] () "Scroll the chat up by half a page";
+    ChatPageDown "chat-page-down" Insert [] () "Scroll the chat down by a page";
+    ChatPageUp "chat-page-up" Insert [] () "Scroll the chat up by a page";
+    LastMessage "last-message" Anywhere [] () "Go to the chat's last message";
+    CopyCode "copy-code" Chat [] () "Copy a code block of this message";
+    CodeBlocks "code-blocks" Chat [] () "Code blocks of this message: copy, save, open in $EDITOR";
+
+    // The tree
+    Branch "branch" Chat [] (name: Takes::Text, free) "Name a branch here";
+    Switch "switch" Anywhere [] (branch: Takes::Branch, free) "Switch to a branch";
+    MakeHead "make-head" Tree [] () "Make this the HEAD";
+    TreeParent "tree-parent" Tree [] () "Go to the parent";
+    TreeChild "tree-child" Tree [] () "Go to the child that was visited last";
+    Hoist "hoist" Tree [] () "Show only what hangs on this message; again, all";
+
+    // Models
+    ModelChoose "model-choose" Anywhere ["model"] (model: Takes::Model, free) "Choose the model that answers next";
+    ModelStart "model-start" Models ["model start"] (model: Takes::Model, free) "Start the model (load it)";
+    ModelStop "model-stop" Models ["model stop"] (model: Takes::Model, free) "Stop the model (unload it)";
+    Favourite "favourite" Models [] (model: Takes::Model, free) "Mark as favourite, or take the mark away";
+    PullStarter "pull-starter" Models ["pull starter"] (via: VIA, free) "Fetch the starter model (98 MB)";
+    OpenFile "open-file" Models ["model open"] (path: Takes::Path, needed) "Open a GGUF file on disk as a model";
+    BackendAdd "backend-add" Models ["backend add"]
+        (name: Takes::Text, needed; kind: Takes::Kind, needed; url: Takes::Text, needed; key_variable: Takes::Text, free)
+        "Add a server: name, kind, address, variable of its key";
+    Refresh "refresh" Anywhere [] () "Ask every backend again for its models";
+
+    // Conversations
+    New "new" Anywhere [] () "New conversation";
+    Open "open" Anywhere [] (conversation: Takes::Conversation, needed) "Open a conversation";
+    Rename "rename" Conversations [] (title: Takes::Text, free) "Rename the conversation";
+    Delete "delete" Conversations [] () "Delete the conversation (asks first)";
+
+    // Lists
+    ListDown "list-down" List [] () "Move down (count)";
+    ListUp "list-up" List [] () "Move up (count)";
+    ListTop "list-top" List [] () "Go to the top, or to row number (count)";
+    ListBottom "list-bottom" List [] () "Go to the bottom, or to row number (count)";
+    HalfDown "half-down" List [] () "Move down by half a page";
+    HalfUp "half-up" List [] () "Move up by half a page";
+    PageDown "page-down" List [] () "Move down by a page";
+    PageUp "page-up" List [] () "Move up by a page";
+    ScreenTop "screen-top" List [] () "Go to the first row on the screen";
+    ScreenMiddle "screen-middle" List [] () "Go to the middle row on the screen";
+    ScreenBottom "screen-bottom" List [] () "Go to the last row on the screen";
+    Activate "activate" List [] () "Open what is selected";
+    Fold "fold" List [] () "Fold or unfold";
+    Copy "copy" List [] () "Copy";
+
+    // Finding
+    Find "find" Anywhere [] (text: Takes::Text, free) "Search in this pane";
+    FindNext "find-next" Anywhere [] () "Go to the next match (count)";
+    FindPrevious "find-previous" Anywhere [] () "Go to the previous match (count)";
+    Search "search" Anywhere [] (text: Takes::Text, needed) "Search all messages of all conversations";
+    Palette "palette" AnyMode [] () "Find any action, conversation or model";
+    CommandLine "command-line" Anywhere [] () "Type a command";
+    Help "help" AnyMode [] (topic: Takes::Topic, free) "Help for here, or on a topic";
+
+    // Panes
+    PaneNext "pane-next" Anywhere [] () "Go to the next pane (count)";
+    PanePrevious "pane-previous" Anywhere [] () "Go to the previous pane (count)";
+    FocusLeft "focus-left" Anywhere [] () "Go to the pane on the left";
+    FocusDown "focus-down" Anywhere [] () "Go to the pane below";
+    FocusUp "focus-up" Anywhere [] () "Go to the pane above";
+    FocusRight "focus-right" Anywhere [] () "Go to the pane on the right";
+    Focus "focus" Anywhere [] (pane: Takes::Pane, needed) "Go to a pane by name";
+    PaneZoom "pane-zoom" Anywhere ["zoom"] () "Give the pane the whole screen; again, undo";
+    PaneHide "pane-hide" Anywhere ["hide"] (pane: Takes::Pane, free) "Hide a pane";
+    PaneShow "pane-show" Anywhere ["show"] (pane: Takes::Pane, needed) "Show a hidden pane";
+    PaneWider "pane-wider" Anywhere [] () "Make the pane wider (count)";
+    PaneNarrower "pane-narrower" Anywhere [] () "Make the pane narrower (count)";
+    PaneTaller "pane-taller" Anywhere [] () "Make the pane taller (count)";
+    PaneShorter "pane-shorter" Anywhere [] () "Make the pane shorter (count)";
+    LayoutReset "layout-reset" Anywhere [] () "Put all panes back as they were at first";
+
+    // Lines that are typed, and what lies over the panes
+    Accept "accept" Overlay [] () "Take it";
+    Close "close" Overlay [] () "Close this";
+    Complete "complete" Insert [] () "Complete what is typed; again, the next one";
+    CompleteBack "complete-back" Insert [] () "Complete with the one before";
+    HistoryPrevious "history-previous" Command [] () "Bring back the line before";
+    HistoryNext "history-next" Command [] () "Bring back the line after";
+
+    // The screen itself
+    Theme "theme" Anywhere [] (theme: Takes::Theme, free) "Choose a theme";
+    Keymap "keymap" Anywhere [] (keymap: Takes::Keymap, free) "Choose a keymap";
+    Redraw "redraw" AnyMode [] () "Draw the screen afresh";
+    Suspend "suspend" AnyMode [] () "Suspend the screen; the host goes on (`fg` comes back)";
+    Quit "quit" Anywhere ["q"] () "Leave; with answers being written, asks what becomes of them";
+}

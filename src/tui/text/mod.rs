@@ -1,3 +1,0 @@
-//! Text for a screen.
-pub mod width;
-mod wrap;
