@@ -9,9 +9,14 @@
 //! - [`tui`]: the screen. [`cli`]: everything without it. [`config`]: what people wrote into files.
 
 pub mod backend;
+pub mod client;
 pub mod config;
 pub mod core;
+pub mod daemon;
 pub mod error;
+pub mod host;
 pub mod metrics;
 pub mod proto;
+pub mod sanitise;
+pub mod store;
 pub mod tui;

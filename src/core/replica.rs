@@ -130,6 +130,12 @@ impl Replica {
                 self.models.retain(|m| m.backend != *name);
                 Touched::Models
             }
+            EventKind::Discovered { looked_at, pip } => {
+                self.discovered = true;
+                self.looked_at.clone_from(looked_at);
+                self.pip = *pip;
+                Touched::Models
+            }
             EventKind::Models { backend, models } => {
                 self.models.retain(|m| m.backend != *backend);
                 self.models.extend(models.iter().cloned());

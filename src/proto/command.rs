@@ -132,6 +132,10 @@ pub enum Command {
     Shutdown {
         force: bool,
     },
+    /// Lets screens in over TCP as well, for as long as this client stays attached (`serve` over a live host). Port 0: any.
+    Listen {
+        address: String,
+    },
 }
 
 /// The host did it (and it survives `kill -9`).
@@ -140,4 +144,8 @@ pub enum Ack {
     Done,
     /// `OpenGguf`: what it is called.
     Model(ModelRef),
+    /// `Listen`: the address that was bound.
+    Listening {
+        address: String,
+    },
 }

@@ -83,6 +83,13 @@ pub enum EventKind {
     BackendRemoved {
         name: String,
     },
+    /// Discovery has finished: every backend was asked, and what is not known now was not found.
+    Discovered {
+        /// Where was looked, in words (`11434, 8080, 1234, 8000`).
+        looked_at: String,
+        /// Whether pip is there to fetch the starter model with.
+        pip: bool,
+    },
     /// All models of one backend, replacing what was known.
     Models {
         backend: String,

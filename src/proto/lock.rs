@@ -1,5 +1,9 @@
 //! The format of the lock file: how a client finds the host of a data folder.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::UnixMs;
@@ -21,4 +25,15 @@ pub struct Lock {
     /// TCP address, when it serves.
     #[serde(default)]
     pub listen: Option<String>,
+}
+
+impl Lock {
+    /// What the holder of the lock in this state folder wrote, if it wrote anything readable. Says nothing about whether it lives.
+    #[must_use]
+    pub fn read(state: &Path) -> Option<Self> {
+        let mut text = Vec::new();
+        // A lock is some hundred bytes; whatever else lies there is not read.
+        File::open(state.join(LOCK_FILE)).ok()?.take(1 << 16).read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
 }

@@ -13,7 +13,12 @@ pub const SUBPROTOCOL: &str = "arbour.v1.msgpack";
 /// Longest frame in bytes that either end accepts: a conversation of 10,000 long messages fits, a runaway peer does not.
 pub const MAX_FRAME: usize = 64 << 20;
 
-/// The first frame of a client.
+/// Longest frame in bytes that a host accepts from a client: the longest prompt, by far.
+pub const MAX_CLIENT_FRAME: usize = 16 << 20;
+/// How many clients' frames may wait for their answer before the host stops reading from that client.
+pub const MAX_UNANSWERED: usize = 32;
+
+/// The first frame of a client. Its shape stays over majors, so that two versions can at least tell each other apart.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hello {
     pub major: u16,
@@ -25,9 +30,12 @@ pub struct Hello {
     /// The last event that this client has applied, when it comes back.
     #[serde(default)]
     pub last_seq: Option<u64>,
-    /// A person looks at this client (a screen); counts for unread.
+    /// A person looks at this client: a screen.
     #[serde(default)]
     pub screen: bool,
+    /// Of another major: end, if nobody is attached and nothing goes on, so that this client's version can take over.
+    #[serde(default)]
+    pub replace: bool,
     /// Values of environment variables that the configuration names, for a host that lacks them. Kept in memory only.
     #[serde(default)]
     pub env: Vec<(String, String)>,
@@ -64,7 +72,8 @@ pub enum ClientFrame {
     Query { id: u64, query: Query },
 }
 
-/// Host to client.
+/// Host to client. A second `Welcome` on the same connection says that events were left out (the client was slow): its snapshot
+/// replaces what the client has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum HostFrame {
     Welcome(Box<Welcome>),

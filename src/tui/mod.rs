@@ -11,3 +11,5 @@ pub mod keymap;
 pub mod layout;
 pub mod output;
 pub mod terminal;
+pub mod text;
+pub mod theme;

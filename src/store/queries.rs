@@ -1,0 +1,256 @@
+//! What is read, apart from search.
+//!
+//! Invariant: no query reads more than it returns, but for the title filter, which reads one index from end to end. Each list
+//! query is held against its plan in a test.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Stats;
+use super::fault::Fault;
+use super::words::{self, FIGURE_COLUMNS, figures_at, json, role, state, unsigned, uuid, uuid_if};
+use super::{rows, search};
+use crate::proto::{
+    CommandId, Content, Conversation, ConversationId, ConversationRow, ModelRef, Node, NodeId, Parameters, Progress, Run, Window,
+};
+
+macro_rules! row_columns {
+    () => {
+        "c.id, c.title, c.created, c.updated, c.messages, c.branches, c.unread, c.running, m.backend, m.name"
+    };
+}
+/// The first column after those of a row.
+const AFTER_ROW: usize = 10;
+
+/// The page is found in the index alone; only its rows are read from the table.
+pub(super) const PAGE: &str = concat!(
+    "SELECT ",
+    row_columns!(),
+    " FROM (SELECT key FROM conversation ORDER BY updated DESC, id DESC LIMIT ?1 OFFSET ?2) AS page
+      CROSS JOIN conversation AS c ON c.key = page.key
+      LEFT JOIN model AS m ON m.key = c.model
+      ORDER BY c.updated DESC, c.id DESC"
+);
+pub(super) const TOTAL: &str = "SELECT count FROM tally WHERE name = 'conversation'";
+/// All that match, in order, since the total is wanted too.
+pub(super) const FILTER: &str = "SELECT key FROM conversation WHERE instr(folded, ?1) > 0 ORDER BY updated DESC, id DESC";
+pub(super) const ROW: &str =
+    concat!("SELECT ", row_columns!(), " FROM conversation AS c LEFT JOIN model AS m ON m.key = c.model WHERE c.key = ?1");
+pub(super) const CONVERSATION: &str = concat!(
+    "SELECT ",
+    row_columns!(),
+    ", c.key, c.head, c.system, p.parameters, d.text
+      FROM conversation AS c
+      JOIN parameter_version AS p ON p.key = c.parameters
+      LEFT JOIN model AS m ON m.key = c.model
+      LEFT JOIN draft AS d ON d.conversation = c.key
+      WHERE c.id = ?1"
+);
+pub(super) const BRANCHES: &str = "SELECT name, leaf FROM branch WHERE conversation = ?1";
+pub(super) const FURTHER: &str = "SELECT parent FROM node_parent WHERE node = ?1 ORDER BY at";
+/// Messages with their runs, in order of addition.
+pub(super) static NODES: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT n.key, n.id, n.parent, n.merged, n.role, n.state, n.created, n.model, n.continues, n.copy_of, n.bytes, n.tokens,
+                n.hidden, n.snippet, r.id, r.model, r.started, r.finished, r.finish, r.error, {FIGURE_COLUMNS}
+         FROM node AS n LEFT JOIN run AS r ON r.node = n.key WHERE n.conversation = ?1 ORDER BY n.key"
+    )
+});
+const FIRST_FIGURE: usize = 20;
+
+/// Conversations by last change, newest first; `filter` is a part of the title, upper and lower case alike.
+pub(super) fn conversations(
+    connection: &Connection,
+    offset: u32,
+    limit: u32,
+    filter: Option<&str>,
+) -> Result<Window<ConversationRow>, Fault> {
+    let Some(filter) = filter.map(search::fold).filter(|filter| !filter.is_empty()) else {
+        let total = connection.prepare_cached(TOTAL)?.query_row([], |row| unsigned(row, 0))?;
+        let mut statement = connection.prepare_cached(PAGE)?;
+        let items = statement.query_map([limit, offset], conversation_row)?.collect::<rusqlite::Result<_>>()?;
+        return Ok(Window { offset, total, items });
+    };
+    let (first, end) = (u64::from(offset), u64::from(offset) + u64::from(limit));
+    let mut keys: Vec<i64> = Vec::new();
+    let mut total = 0;
+    let mut statement = connection.prepare_cached(FILTER)?;
+    let mut matches = statement.query([filter])?;
+    while let Some(row) = matches.next()? {
+        if (first..end).contains(&total) {
+            keys.push(row.get(0)?);
+        }
+        total += 1;
+    }
+    let mut statement = connection.prepare_cached(ROW)?;
+    let items = keys.iter().map(|key| statement.query_row([key], conversation_row)).collect::<rusqlite::Result<_>>()?;
+    Ok(Window { offset, total: u32::try_from(total).unwrap_or(u32::MAX), items })
+}
+
+fn conversation_row(row: &Row<'_>) -> rusqlite::Result<ConversationRow> {
+    let model = match (row.get(8)?, row.get(9)?) {
+        (Some(backend), Some(model)) => Some(ModelRef { backend, model }),
+        _ => None,
+    };
+    Ok(ConversationRow {
+        id: ConversationId(uuid(row, 0)?),
+        title: row.get(1)?,
+        created: row.get(2)?,
+        updated: row.get(3)?,
+        messages: unsigned(row, 4)?,
+        branches: unsigned(row, 5)?,
+        unread: row.get(6)?,
+        running: unsigned(row, 7)?,
+        model,
+    })
+}
+
+/// A conversation and the outline of its tree. `None` when there is none of this id.
+pub(super) fn open(connection: &mut Connection, id: ConversationId) -> Result<Option<(Conversation, Vec<Node>)>, Fault> {
+    // One state for all that follows.
+    let transaction = connection.transaction()?;
+    let found = transaction
+        .prepare_cached(CONVERSATION)?
+        .query_row([id.0.as_bytes()], |row| {
+            let conversation = Conversation {
+                row: conversation_row(row)?,
+                head: uuid_if(row, AFTER_ROW + 1)?.map(NodeId),
+                system: row.get(AFTER_ROW + 2)?,
+                parameters: json::<Parameters>(row, AFTER_ROW + 3)?,
+                branches: BTreeMap::new(),
+                draft: row.get::<_, Option<String>>(AFTER_ROW + 4)?.unwrap_or_default(),
+            };
+            Ok((row.get::<_, i64>(AFTER_ROW)?, conversation))
+        })
+        .optional()?;
+    let Some((key, mut conversation)) = found else { return Ok(None) };
+    let branches = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, NodeId(uuid(row, 1)?)));
+    conversation.branches = transaction.prepare_cached(BRANCHES)?.query_map([key], branches)?.collect::<rusqlite::Result<_>>()?;
+    let nodes = nodes(&transaction, key, conversation.row.messages)?;
+    Ok(Some((conversation, nodes)))
+}
+
+fn nodes(connection: &Connection, conversation: i64, expected: u32) -> Result<Vec<Node>, Fault> {
+    let mut models: HashMap<i64, ModelRef> = HashMap::new();
+    let mut ids: HashMap<i64, Uuid> = HashMap::with_capacity(expected as usize);
+    let mut nodes = Vec::with_capacity(expected as usize);
+    let mut merges: Vec<(usize, i64)> = Vec::new();
+    let mut statement = connection.prepare_cached(&NODES)?;
+    let mut found = statement.query([conversation])?;
+    while let Some(row) = found.next()? {
+        let key: i64 = row.get(0)?;
+        let id = uuid(row, 1)?;
+        ids.insert(key, id);
+        if row.get::<_, i64>(3)? > 0 {
+            merges.push((nodes.len(), key));
+        }
+        let mut model = |column: usize| {
+            let Some(key) = row.get::<_, Option<i64>>(column)? else { return Ok(None) };
+            match models.get(&key) {
+                Some(model) => Ok(Some(model.clone())),
+                None => model_of(connection, key).map(|model| Some(models.entry(key).or_insert(model).clone())),
+            }
+        };
+        let run = match uuid_if(row, 14)? {
+            Some(id) => run_at(row, id, model(15)?)?,
+            None => None,
+        };
+        nodes.push(Node {
+            id: NodeId(id),
+            // Parents come before their children, so they are known by now.
+            parent: row.get::<_, Option<i64>>(2)?.and_then(|parent| ids.get(&parent).copied()).map(NodeId),
+            further_parents: Vec::new(),
+            role: role(row, 4)?,
+            state: state(row, 5)?,
+            created: row.get(6)?,
+            model: model(7)?,
+            continues: uuid_if(row, 8)?.map(NodeId),
+            copy_of: uuid_if(row, 9)?.map(NodeId),
+            bytes: unsigned(row, 10)?,
+            tokens: unsigned(row, 11)?,
+            hidden: row.get(12)?,
+            snippet: row.get(13)?,
+            run,
+        });
+    }
+    for (at, key) in merges {
+        let mut statement = connection.prepare_cached(FURTHER)?;
+        nodes[at].further_parents = statement.query_map([key], |row| uuid(row, 0).map(NodeId))?.collect::<rusqlite::Result<_>>()?;
+    }
+    Ok(nodes)
+}
+
+fn run_at(row: &Row<'_>, id: Uuid, model: Option<ModelRef>) -> rusqlite::Result<Option<Run>> {
+    let Some(model) = model else { return Ok(None) };
+    Ok(Some(Run {
+        id: id.into(),
+        model,
+        started: row.get(16)?,
+        finished: row.get(17)?,
+        finish: words::finish(row, 18)?,
+        error: row.get_ref(19)?.as_str_or_null()?.is_some().then(|| json(row, 19)).transpose()?,
+        progress: Progress::default(),
+        figures: figures_at(row, FIRST_FIGURE)?,
+    }))
+}
+
+fn model_of(connection: &Connection, key: i64) -> rusqlite::Result<ModelRef> {
+    connection
+        .prepare_cached("SELECT backend, name FROM model WHERE key = ?1")?
+        .query_row([key], |row| Ok(ModelRef { backend: row.get(0)?, model: row.get(1)? }))
+}
+
+/// What these messages say, in the order asked for; messages that are not there are left out.
+pub(super) fn contents(connection: &mut Connection, ids: &[NodeId]) -> Result<Vec<(NodeId, Content)>, Fault> {
+    let transaction = connection.transaction()?;
+    let mut contents = Vec::with_capacity(ids.len());
+    for id in ids {
+        if let Some(key) = rows::node_key(&transaction, *id)? {
+            contents.push((*id, rows::parts_of(&transaction, key)?));
+        }
+    }
+    Ok(contents)
+}
+
+/// What the screen remembers.
+pub(super) fn settings(connection: &Connection) -> Result<BTreeMap<String, Value>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT key, value FROM setting")?;
+    let settings = statement.query_map([], |row| Ok((row.get(0)?, json(row, 1)?)))?;
+    Ok(settings.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Whether a command was carried out.
+pub(super) fn was_applied(connection: &Connection, command: CommandId) -> Result<bool, Fault> {
+    Ok(connection.prepare_cached("SELECT 1 FROM applied WHERE command = ?1")?.exists(params![command.0.as_bytes()])?)
+}
+
+/// What `doctor` tells.
+pub(super) fn stats(connection: &mut Connection, path: PathBuf, check: bool) -> Result<Stats, Fault> {
+    let one = |sql: &str| connection.query_row(sql, [], |row| unsigned(row, 0));
+    let log = |name: &str| {
+        let mut file = path.clone().into_os_string();
+        file.push(name);
+        std::fs::metadata(file).map_or(0, |metadata| metadata.len())
+    };
+    let mut problems = Vec::new();
+    if check {
+        let mut statement = connection.prepare("PRAGMA quick_check(10)")?;
+        problems = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<_>>()?;
+        problems.retain(|problem| problem != "ok");
+    }
+    Ok(Stats {
+        bytes: log("") + log("-wal"),
+        schema: connection.pragma_query_value(None, "user_version", |row| row.get(0))?,
+        journal: connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?,
+        sqlite: rusqlite::version().to_owned(),
+        conversations: one(TOTAL)?,
+        messages: one("SELECT ifnull(sum(messages), 0) FROM conversation")?,
+        problems,
+        path,
+    })
+}

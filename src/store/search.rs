@@ -1,0 +1,263 @@
+//! Search over the text of all messages.
+//!
+//! Owns: what a query means, which messages are looked at and in which order, the piece of text that is shown. Refuses: a query
+//! language; every character of a query is text. Invariant: a hit contains every word of the query, upper and lower case alike,
+//! and its snippet holds no control characters but the two marks.
+//!
+//! A query is words between white space; a message is found when it contains all of them, in any place, also within a longer
+//! word. The newest messages are looked at first, in windows that grow, so that a frequent word is answered from the newest few
+//! and nobody sorts a million matches. Among what was found that way, those come first that contain the query as it stands, then those
+//! with whole words, then the newest.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rusqlite::{CachedStatement, Connection, params};
+
+use super::fault::Fault;
+use super::words::{role, uuid};
+use super::{grams, is_harmless};
+use crate::proto::{ConversationId, NodeId, SearchHit};
+
+/// Where a hit begins and ends in a snippet.
+pub const MARKS: [char; 2] = ['\u{E000}', '\u{E001}'];
+
+/// Words beyond these many of a query are compared with the text but not looked up.
+const MOST_WORDS: usize = 8;
+/// Tokens that are looked up; more would narrow down no further and cost time.
+const MOST_TOKENS: usize = 12;
+/// The first window, in keys of messages; each following one is twice as wide.
+const WINDOW: i64 = 20_000;
+/// Matches that are ranked for each that is wanted.
+const RANKED: usize = 4;
+/// Longest query, in characters; a message that was pasted into the search field is cut.
+const LONGEST: usize = 400;
+/// Characters of a snippet before the hit, and in all.
+const BEFORE: usize = 30;
+const SNIPPET: usize = 120;
+
+pub(super) use grams::fold;
+
+/// Messages of one window that have all tokens, newest first.
+pub(super) const BY_GRAMS: &str = "SELECT rowid FROM gram WHERE gram MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC";
+/// All messages of one window, for a query whose characters stand in nearly every message.
+pub(super) const BY_AGE: &str = "SELECT key FROM node WHERE key BETWEEN ?2 AND ?3 ORDER BY key DESC";
+/// All messages of a conversation: it is never so long that its text could not be read.
+pub(super) const BY_CONVERSATION: &str = "SELECT n.key FROM node AS n JOIN conversation AS c ON c.key = n.conversation
+     WHERE c.id = ?1 ORDER BY n.key DESC";
+pub(super) const TEXT: &str = "SELECT p.text FROM node AS n JOIN part AS p ON p.node = n.key
+     WHERE n.key = ?1 AND n.hidden = 0 AND p.kind = 'text' ORDER BY p.at";
+pub(super) const HIT: &str = "SELECT n.id, n.role, n.created, c.id, c.title FROM node AS n JOIN conversation AS c ON c.key = n.conversation
+     WHERE n.key = ?1";
+
+/// A message that matches.
+struct Match {
+    key: i64,
+    rank: Rank,
+    text: String,
+}
+
+/// Better is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    /// The words stand there as they stand in the query.
+    phrase: bool,
+    /// How many of them are whole words.
+    whole: usize,
+}
+
+/// The query, ready for comparison.
+struct Wanted {
+    /// Folded, single spaces.
+    phrase: String,
+    words: Vec<String>,
+}
+
+impl Wanted {
+    fn new(text: &str) -> Self {
+        let cut: String = text.chars().take(LONGEST).collect();
+        let words: Vec<String> = fold(&cut).split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
+        Self { phrase: words.join(" "), words }
+    }
+
+    /// The expression for FTS5, which sees nothing of the query but tokens of letters and digits. Empty when the index cannot help.
+    fn expression(&self) -> String {
+        let mut tokens: Vec<String> = self.words.iter().take(MOST_WORDS).flat_map(|word| grams::tokens_for(word)).collect();
+        tokens.sort_unstable();
+        tokens.dedup();
+        // Longer tokens are rarer.
+        tokens.sort_by_key(|token| std::cmp::Reverse(token.len()));
+        tokens.truncate(MOST_TOKENS);
+        tokens.iter().map(|token| format!("\"{token}\"")).collect::<Vec<_>>().join(" ")
+    }
+
+    /// How well a folded text matches; not at all when a word is missing.
+    fn rank(&self, folded: &str) -> Option<Rank> {
+        if !self.words.iter().all(|word| folded.contains(word.as_str())) {
+            return None;
+        }
+        let whole = self.words.iter().filter(|word| places(folded, word).any(|at| is_whole(folded, at, word.len()))).count();
+        Some(Rank { phrase: folded.contains(&self.phrase), whole })
+    }
+}
+
+/// Searches; best first, at most `limit`. Ends early, with what it has, when nobody waits any more.
+pub(super) fn search(
+    connection: &mut Connection,
+    text: &str,
+    conversation: Option<ConversationId>,
+    limit: usize,
+    cancelled: &AtomicBool,
+) -> Result<Vec<SearchHit>, Fault> {
+    let wanted = Wanted::new(text);
+    if wanted.words.is_empty() || limit == 0 {
+        return Ok(Vec::new());
+    }
+    let transaction = connection.transaction()?;
+    let enough = limit.saturating_mul(RANKED);
+    let mut found: Vec<Match> = Vec::new();
+    let mut reader = transaction.prepare_cached(TEXT)?;
+    let mut look = |key: i64| -> Result<bool, Fault> {
+        let text = text_of(&mut reader, key)?;
+        if let Some(rank) = wanted.rank(&fold(&text)) {
+            found.push(Match { key, rank, text });
+        }
+        Ok(found.len() < enough && !cancelled.load(Ordering::Relaxed))
+    };
+    match conversation {
+        Some(id) => {
+            let mut statement = transaction.prepare_cached(BY_CONVERSATION)?;
+            let mut keys = statement.query([id.0.as_bytes()])?;
+            while let Some(row) = keys.next()? {
+                if !look(row.get(0)?)? {
+                    break;
+                }
+            }
+        }
+        None => in_windows(&transaction, &wanted.expression(), &mut look)?,
+    }
+    found.sort_by(|a, b| b.rank.cmp(&a.rank).then(b.key.cmp(&a.key)));
+    found.truncate(limit);
+    found.iter().map(|hit| show(&transaction, hit, &wanted)).collect()
+}
+
+/// Hands keys of messages to `look`, newest first, until it has enough.
+fn in_windows(connection: &Connection, expression: &str, look: &mut dyn FnMut(i64) -> Result<bool, Fault>) -> Result<(), Fault> {
+    let newest: Option<i64> = connection.prepare_cached("SELECT max(key) FROM node")?.query_row([], |row| row.get(0))?;
+    let Some(mut end) = newest else { return Ok(()) };
+    let sql = if expression.is_empty() { BY_AGE } else { BY_GRAMS };
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut wide = WINDOW;
+    while end > 0 {
+        let begin = end.saturating_sub(wide).max(0) + 1;
+        let mut keys = statement.query(params![expression, begin, end])?;
+        while let Some(row) = keys.next()? {
+            if !look(row.get(0)?)? {
+                return Ok(());
+            }
+        }
+        end = begin - 1;
+        wide = wide.saturating_mul(2);
+    }
+    Ok(())
+}
+
+/// All text of a message; empty when it is hidden or gone.
+fn text_of(statement: &mut CachedStatement<'_>, key: i64) -> Result<String, Fault> {
+    let mut text = String::new();
+    let mut parts = statement.query([key])?;
+    while let Some(row) = parts.next()? {
+        text.push_str(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?);
+    }
+    Ok(text)
+}
+
+fn show(connection: &Connection, hit: &Match, wanted: &Wanted) -> Result<SearchHit, Fault> {
+    let snippet = snippet(&hit.text, wanted);
+    let found = connection.prepare_cached(HIT)?.query_row([hit.key], |row| {
+        Ok(SearchHit {
+            node: NodeId(uuid(row, 0)?),
+            role: role(row, 1)?,
+            created: row.get(2)?,
+            conversation: ConversationId(uuid(row, 3)?),
+            title: row.get(4)?,
+            snippet,
+        })
+    })?;
+    Ok(found)
+}
+
+/// Where `needle` stands in `text`, in bytes, from the first place on; places may touch but not overlap.
+fn places<'a>(text: &'a str, needle: &'a str) -> impl Iterator<Item = usize> + 'a {
+    text.match_indices(needle).map(|(at, _)| at)
+}
+
+/// Whether neither neighbour continues the word.
+fn is_whole(text: &str, at: usize, len: usize) -> bool {
+    let before = text[..at].chars().next_back();
+    let after = text[at + len..].chars().next();
+    !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
+}
+
+/// The text around the best place, on one line, each hit between [`MARKS`].
+fn snippet(text: &str, wanted: &Wanted) -> String {
+    let folded = fold(text);
+    let phrase = wanted.phrase.as_str();
+    let whole = wanted.words.iter().find_map(|word| places(&folded, word).find(|at| is_whole(&folded, *at, word.len())));
+    let at = folded.find(phrase).or(whole).or_else(|| folded.find(wanted.words.first().map_or("", String::as_str))).unwrap_or(0);
+    // A folded text has the characters of the text, one for one.
+    let hit = folded[..at].chars().count();
+    let start = match hit.saturating_sub(BEFORE) {
+        0 => 0,
+        // Not within a word, where there is a gap near.
+        early => early + folded.chars().skip(early).take(BEFORE).position(|c| c == ' ').map_or(0, |gap| gap + 1),
+    };
+    let mut rest = text.chars().skip(start);
+    let shown: Vec<char> = rest.by_ref().take(SNIPPET).collect();
+    let compared: Vec<char> = shown.iter().copied().map(grams::fold_char).collect();
+    let mut marked = vec![false; shown.len()];
+    let needles: &[String] = if folded.contains(phrase) { std::slice::from_ref(&wanted.phrase) } else { &wanted.words };
+    for needle in needles {
+        mark(&compared, needle, &mut marked);
+    }
+    if hit >= start && !marked.contains(&true) {
+        // The hit is longer than what is shown.
+        marked[(hit - start).min(shown.len())..].fill(true);
+    }
+    let mut line = String::with_capacity(shown.len() + 16);
+    if start > 0 {
+        line.push('…');
+    }
+    let mut open = false;
+    for (c, marked) in shown.iter().zip(marked) {
+        if marked != open {
+            line.push(MARKS[usize::from(open)]);
+            open = marked;
+        }
+        match c {
+            c if c.is_whitespace() && line.ends_with(' ') => {}
+            c if c.is_whitespace() => line.push(' '),
+            c if is_harmless(*c) => line.push(*c),
+            _ => {}
+        }
+    }
+    if open {
+        line.push(MARKS[1]);
+    }
+    if rest.next().is_some() {
+        line.push('…');
+    }
+    line
+}
+
+fn mark(text: &[char], needle: &str, marked: &mut [bool]) {
+    let needle: Vec<char> = needle.chars().collect();
+    let mut at = 0;
+    while let Some(window) = text.get(at..at + needle.len()) {
+        if window == needle {
+            marked[at..at + needle.len()].fill(true);
+            at += needle.len();
+        } else {
+            at += 1;
+        }
+    }
+}

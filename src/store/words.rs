@@ -1,0 +1,195 @@
+//! How nouns of the protocol stand in columns, both ways.
+//!
+//! Invariant: whatever is written here is read back as it was; a word that is not known is damage, never a guess.
+
+use rusqlite::Row;
+use uuid::Uuid;
+
+use super::fault::unreadable;
+use crate::proto::{Figure, Figures, Finish, Part, Role, Source, State};
+
+/// A UUID in a column.
+pub(super) fn uuid(row: &Row<'_>, column: usize) -> rusqlite::Result<Uuid> {
+    row.get::<_, [u8; 16]>(column).map(Uuid::from_bytes)
+}
+
+/// A UUID in a column that may be empty.
+pub(super) fn uuid_if(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Uuid>> {
+    Ok(row.get::<_, Option<[u8; 16]>>(column)?.map(Uuid::from_bytes))
+}
+
+pub(super) fn role(row: &Row<'_>, column: usize) -> rusqlite::Result<Role> {
+    let word = row.get_ref(column)?.as_str()?;
+    [Role::System, Role::User, Role::Assistant, Role::Tool]
+        .into_iter()
+        .find(|role| role.word() == word)
+        .ok_or_else(|| unreadable(column, "the role", word))
+}
+
+pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
+    let word = row.get_ref(column)?.as_str()?;
+    State::from_word(word).ok_or_else(|| unreadable(column, "the state", word))
+}
+
+/// Reasons with a word of their own. [`Finish::Other`] is `other:` and the server's word.
+const FINISHES: [(Finish, &str); 7] = [
+    (Finish::Stop, "stop"),
+    (Finish::Length, "length"),
+    (Finish::ToolCalls, "tool_calls"),
+    (Finish::ContentFilter, "content_filter"),
+    (Finish::Cancelled, "cancelled"),
+    (Finish::Error, "error"),
+    (Finish::HostStopped, "host_stopped"),
+];
+
+pub(super) fn finish_word(finish: &Finish) -> String {
+    if let Finish::Other(word) = finish {
+        return format!("other:{word}");
+    }
+    FINISHES.iter().find(|(known, _)| known == finish).map_or("stop", |(_, word)| word).to_owned()
+}
+
+pub(super) fn finish(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Finish>> {
+    let Some(word) = row.get_ref(column)?.as_str_or_null()? else { return Ok(None) };
+    if let Some(other) = word.strip_prefix("other:") {
+        return Ok(Some(Finish::Other(other.to_owned())));
+    }
+    let known = FINISHES.iter().find(|(_, known)| *known == word);
+    known.map(|(finish, _)| Some(finish.clone())).ok_or_else(|| unreadable(column, "the end", word))
+}
+
+/// A JSON value in a column.
+pub(super) fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    serde_json::from_str(text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error)))
+}
+
+/// A count or size in a column; SQLite knows no unsigned numbers.
+pub(super) fn unsigned<T: TryFrom<i64>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let value: i64 = row.get(column)?;
+    T::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+fn source_letter(source: Source) -> &'static str {
+    match source {
+        Source::Server => "s",
+        Source::Measured => "m",
+        Source::Estimated => "e",
+    }
+}
+
+/// One figure in two columns: the value and where it is from.
+fn figure(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Figure>> {
+    let Some(value) = row.get::<_, Option<f64>>(column)? else { return Ok(None) };
+    let source = match row.get_ref(column + 1)?.as_str()? {
+        "s" => Source::Server,
+        "m" => Source::Measured,
+        "e" => Source::Estimated,
+        other => return Err(unreadable(column + 1, "the source", other)),
+    };
+    Ok(Some(Figure { value, source }))
+}
+
+/// Calls a macro with the figures in the order of their columns.
+macro_rules! figures {
+    ($then:ident) => {
+        $then!(
+            queued_ms,
+            connect_ms,
+            load_ms,
+            prompt_ms,
+            ttft_ms,
+            generate_ms,
+            total_ms,
+            prompt_tokens,
+            cached_tokens,
+            completion_tokens,
+            prompt_per_s,
+            tokens_per_s,
+            context,
+            cost
+        )
+    };
+}
+
+macro_rules! figure_columns {
+    ($first:ident $(, $field:ident)*) => {
+        concat!(stringify!($first), ", ", stringify!($first), "_from" $(, ", ", stringify!($field), ", ", stringify!($field), "_from")*)
+    };
+}
+
+/// The names of all figure columns, for a statement.
+pub(super) const FIGURE_COLUMNS: &str = figures!(figure_columns);
+
+/// How many figures there are; each has two columns.
+pub(super) const FIGURES: usize = {
+    macro_rules! count {
+        ($($field:ident),*) => { [$(stringify!($field)),*].len() };
+    }
+    figures!(count)
+};
+
+/// All figures, beginning at a column.
+pub(super) fn figures_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Figures> {
+    let mut at = first;
+    let mut next = || {
+        at += 2;
+        figure(row, at - 2)
+    };
+    macro_rules! read {
+        ($($field:ident),*) => { Figures { $($field: next()?),* } };
+    }
+    Ok(figures!(read))
+}
+
+/// All figures in the order of their columns. What is not a number cannot be stored and counts as not known.
+pub(super) fn figure_values(figures: &Figures) -> [(Option<f64>, Option<&'static str>); FIGURES] {
+    macro_rules! list {
+        ($($field:ident),*) => { [$(figures.$field),*] };
+    }
+    figures!(list).map(|figure| {
+        let known = figure.filter(|figure| !figure.value.is_nan());
+        (known.map(|figure| figure.value), known.map(|figure| source_letter(figure.source)))
+    })
+}
+
+/// A part as its columns.
+pub(super) struct PartColumns<'a> {
+    pub kind: &'static str,
+    pub call: Option<&'a str>,
+    pub name: Option<&'a str>,
+    pub mime: Option<&'a str>,
+    pub blob: Option<&'a str>,
+    pub text: &'a str,
+}
+
+/// Takes a part apart into its columns.
+pub(super) fn part_columns(part: &Part) -> PartColumns<'_> {
+    let plain = PartColumns { kind: "text", call: None, name: None, mime: None, blob: None, text: "" };
+    match part {
+        Part::Text { text } => PartColumns { text, ..plain },
+        Part::Thinking { text } => PartColumns { kind: "thinking", text, ..plain },
+        Part::ToolCall { id, name, arguments } => {
+            PartColumns { kind: "tool_call", call: Some(id), name: Some(name), text: arguments, ..plain }
+        }
+        Part::ToolResult { id, content } => PartColumns { kind: "tool_result", call: Some(id), text: content, ..plain },
+        Part::Image { blob, mime, name } => PartColumns { kind: "image", blob: Some(blob), mime: Some(mime), name: Some(name), ..plain },
+        Part::File { blob, mime, name } => PartColumns { kind: "file", blob: Some(blob), mime: Some(mime), name: Some(name), ..plain },
+    }
+}
+
+/// Puts a part together from `kind, call, name, mime, blob, text` beginning at a column.
+pub(super) fn part_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Part> {
+    let or_empty = |column: usize| row.get::<_, Option<String>>(column).map(Option::unwrap_or_default);
+    let (call, name, mime, blob, text) = (first + 1, first + 2, first + 3, first + 4, first + 5);
+    Ok(match row.get_ref(first)?.as_str()? {
+        "text" => Part::Text { text: row.get(text)? },
+        "thinking" => Part::Thinking { text: row.get(text)? },
+        "tool_call" => Part::ToolCall { id: or_empty(call)?, name: or_empty(name)?, arguments: row.get(text)? },
+        "tool_result" => Part::ToolResult { id: or_empty(call)?, content: row.get(text)? },
+        "image" => Part::Image { blob: or_empty(blob)?, mime: or_empty(mime)?, name: or_empty(name)? },
+        "file" => Part::File { blob: or_empty(blob)?, mime: or_empty(mime)?, name: or_empty(name)? },
+        other => return Err(unreadable(first, "the kind of part", other)),
+    })
+}

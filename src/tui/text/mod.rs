@@ -1,0 +1,3 @@
+//! Text for a screen.
+pub mod width;
+mod wrap;
