@@ -1,3 +1,48 @@
-//! Text for a screen.
+//! Text for a screen: measured, wrapped, drawn as Markdown, kept in caches. Pure: no terminal, no clock, no IO.
+//!
+//! Owns: widths ([`width`]), incremental Markdown ([`Document`]), its lines at a width ([`Pages`])
+//! and the virtual list ([`List`]). Refuses: what a message is, where a pane lies, when to draw. Invariant:
+//! however a text arrived, in whatever pieces, it looks the same; and drawing a frame costs what is visible plus what is new,
+//! never the whole text.
+//!
+//! # A message
+//!
+//! One [`Document`] for each text of a message (the answer, its thinking, what a person typed), kept as long as the conversation
+//! is open. All are drawn through one [`Pages`], the cache of lines for the whole screen.
+//!
+//! ```ignore
+//! let mut answer = Document::new();          // Markdown; Document::plain() for text that is none
+//! answer.push(&delta);                       // as it streams; any pieces
+//! answer.finish();                           // no more comes: open frames are closed
+//!
+//! let look = Look { width: 58, ..Look::new(&theme) };
+//! let rows = pages.height(&answer, &look);   // exact; costs what is new since the last call
+//! pages.draw(&answer, &look, first_row, area, frame.buffer_mut());
+//! for code in answer.codes() { /* code.label "a", code.language, code.text: to copy, save, edit */ }
+//! ```
+//!
+//! Everything that is drawn went through [`crate::sanitise`]; [`Document::text`] and [`Document::codes`] give the text as it
+//! came, for copying. For a title or a name use [`width::drawable`] and [`width::truncate`].
+//!
+//! # A transcript
+//!
+//! [`List`] knows rows of items, where the view stands, and nothing else. An item is a message (its header and its documents).
+//! Heights of messages that were never shown are estimates ([`estimate_height`]); [`List::settle`] asks for the exact ones of
+//! those in view, and the view does not jump.
+//!
+//! ```ignore
+//! list.reset(messages.iter().map(|m| estimate_height(m.bytes, width)));
+//! list.follow(Jump::for_pane(height));       // stay at the end
+//! list.settle(height, |item| exact_height_of(item));
+//! for shown in list.visible(height) { /* shown.item, shown.skip rows of it, at shown.y, shown.rows */ }
+//! ```
+
+mod blocks;
+mod list;
+mod pages;
 pub mod width;
 mod wrap;
+
+pub use blocks::{Code, Document, DocumentId};
+pub use list::{Jump, List, Shown};
+pub use pages::{Look, Pages, estimate_height};
