@@ -16,6 +16,8 @@ pub enum Kind {
     Refused,
     /// The TLS handshake or the certificate failed.
     Tls,
+    /// It answers, and is still loading its model (503): it will be up by itself.
+    Starting,
     /// 401 or 403: a key is missing or wrong.
     Unauthorized,
     /// The backend does not have the model.

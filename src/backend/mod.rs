@@ -4,20 +4,32 @@
 //! conversations, the database, retries (the host decides). Invariant: cancelling is dropping the future; a backend never
 //! panics at what a server sends, and turns every failure into an [`Error`] that says what to do.
 
+pub mod discover;
+pub mod failure;
+pub mod fault;
+pub mod http;
+mod llama_server;
+pub mod ndjson;
+pub mod ollama;
+pub mod openai;
+mod preview;
 mod sink;
+pub mod sse;
+pub mod stream;
+pub mod think;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::proto::{BackendKind, Finish, ModelInfo, Parameters, RequestPreview};
 
 pub use crate::core::prompt::Message;
 pub use sink::{Sink, Update, channel};
 
 /// How to reach one backend. Yielded by `config`, by discovery, or by a person.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Spec {
     pub name: String,
     pub kind: Option<BackendKind>,
@@ -31,6 +43,14 @@ pub struct Spec {
     pub discovered: bool,
     /// `embedded`: folders and files of GGUF models.
     pub models: Vec<std::path::PathBuf>,
+}
+
+impl Spec {
+    /// The same, when its address ends with `tail` without that: people copy addresses with the path of one request.
+    fn without(&self, tail: &str) -> Self {
+        let url = self.url.trim_end_matches('/');
+        Self { url: url.strip_suffix(tail).unwrap_or(url).to_owned(), ..self.clone() }
+    }
 }
 
 /// A value that must not be printed.
@@ -115,4 +135,47 @@ pub struct Entry {
     pub word: &'static str,
     pub about: &'static str,
     pub build: fn(&Spec) -> Result<Arc<dyn Backend>, Error>,
+}
+
+/// Every kind, in the order in which people are offered them.
+pub const BACKENDS: &[Entry] = &[
+    Entry {
+        kind: BackendKind::Ollama,
+        word: "ollama",
+        about: "Ollama: it keeps many models and loads them when they are asked for.",
+        build: ollama::build,
+    },
+    Entry {
+        kind: BackendKind::LlamaServer,
+        word: "llama-server",
+        about: "llama.cpp's own server: one model, loaded when it starts.",
+        build: llama_server::build,
+    },
+    Entry {
+        kind: BackendKind::OpenAi,
+        word: "openai",
+        about: "Any server or service that speaks OpenAI's chat completions (vLLM, LM Studio, hosted models…).",
+        build: openai::build,
+    },
+];
+
+/// Makes the backend that a spec describes. Asks nothing of the network.
+///
+/// # Errors
+/// [`Kind::Config`] when the kind is missing or not built in, or the address cannot be used.
+pub fn build(spec: &Spec) -> Result<Arc<dyn Backend>> {
+    let words = || BACKENDS.iter().map(|entry| entry.word).collect::<Vec<_>>().join(", ");
+    let name = crate::error::quoted(&spec.name);
+    let Some(kind) = spec.kind else {
+        return Err(
+            Error::new(Kind::Config, format!("The backend {name} does not say of which kind it is.")).hint(format!("Kinds: {}.", words()))
+        );
+    };
+    match BACKENDS.iter().find(|entry| entry.kind == kind) {
+        Some(entry) => (entry.build)(spec),
+        None => {
+            Err(Error::new(Kind::Config, format!("This arbour was built without the kind {}, which the backend {name} has.", kind.word()))
+                .hint(format!("Kinds that are built in: {}.", words())))
+        }
+    }
 }

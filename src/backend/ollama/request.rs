@@ -1,0 +1,103 @@
+//! Ollama's requests. Pure.
+
+use serde_json::{Map, Value, json};
+
+use crate::backend::Request;
+use crate::core::parameters::seconds;
+use crate::proto::{Parameters, Role};
+
+/// The body of `/api/chat` for an answer.
+#[must_use]
+pub fn chat(request: &Request) -> Value {
+    let last = request.messages.len().saturating_sub(1);
+    let messages: Vec<Value> = request
+        .messages
+        .iter()
+        .enumerate()
+        .map(|(nth, message)| {
+            let mut one = Map::new();
+            one.insert("role".into(), json!(message.role.word()));
+            one.insert("content".into(), json!(message.text));
+            // Only an answer that is gone on with needs the thinking that led to it.
+            if let Some(thinking) =
+                message.thinking.as_deref().filter(|_| request.continues && nth == last && message.role == Role::Assistant)
+            {
+                one.insert("thinking".into(), json!(thinking));
+            }
+            Value::Object(one)
+        })
+        .collect();
+    let mut body = head(&request.model, messages, &request.parameters);
+    body.insert("stream".into(), json!(true));
+    match request.parameters.text("thinking") {
+        Some("on") => drop(body.insert("think".into(), json!(true))),
+        Some("off") => drop(body.insert("think".into(), json!(false))),
+        Some(level) => drop(body.insert("think".into(), json!(level))),
+        None => {}
+    }
+    if let Some(schema @ Value::Object(fields)) = request.parameters.0.get("json_schema") {
+        body.insert("format".into(), if fields.is_empty() { json!("json") } else { schema.clone() });
+    }
+    Value::Object(body)
+}
+
+/// The body of `/api/chat` that loads a model: a chat without messages.
+#[must_use]
+pub fn load(model: &str, parameters: &Parameters) -> Value {
+    let mut body = head(model, Vec::new(), parameters);
+    body.insert("stream".into(), json!(false));
+    Value::Object(body)
+}
+
+/// The body of `/api/chat` that unloads a model.
+#[must_use]
+pub fn unload(model: &str) -> Value {
+    json!({ "model": model, "messages": [], "keep_alive": 0, "stream": false })
+}
+
+fn head(model: &str, messages: Vec<Value>, parameters: &Parameters) -> Map<String, Value> {
+    let mut body = Map::new();
+    body.insert("model".into(), json!(model));
+    body.insert("messages".into(), Value::Array(messages));
+    if let Some(keep) = parameters.0.get("keep_alive").and_then(keep_alive) {
+        body.insert("keep_alive".into(), keep);
+    }
+    let options = options(parameters);
+    if !options.is_empty() {
+        body.insert("options".into(), Value::Object(options));
+    }
+    body
+}
+
+/// In seconds: Ollama knows neither days nor numbers without a unit in a text.
+fn keep_alive(value: &Value) -> Option<Value> {
+    match value {
+        Value::String(text) => seconds(text).map(|s| s.map_or_else(|| json!(-1), |s| json!(s))),
+        Value::Number(_) => Some(value.clone()),
+        _ => None,
+    }
+}
+
+fn options(parameters: &Parameters) -> Map<String, Value> {
+    const NAMES: [(&str, &str); 8] = [
+        ("temperature", "temperature"),
+        ("top_p", "top_p"),
+        ("top_k", "top_k"),
+        ("min_p", "min_p"),
+        ("repeat_penalty", "repeat_penalty"),
+        ("max_tokens", "num_predict"),
+        ("seed", "seed"),
+        ("context", "num_ctx"),
+    ];
+    let mut options = Map::new();
+    for (ours, theirs) in NAMES {
+        if let Some(value) = parameters.0.get(ours) {
+            options.insert(theirs.to_owned(), value.clone());
+        }
+    }
+    let stop = parameters.list("stop");
+    if !stop.is_empty() {
+        options.insert("stop".into(), json!(stop));
+    }
+    options
+}

@@ -1,0 +1,101 @@
+//! The request of a chat completion.
+//!
+//! Owns: which parameters go into it under which names, for OpenAI-compatible servers and for llama-server. Refuses: sending it.
+//! Invariant: pure; the same request gives the same body.
+
+use serde_json::{Map, Value, json};
+
+use crate::backend::{Message, Request};
+use crate::proto::{Parameters, Role};
+
+/// What a server turned out not to take. It is asked again accordingly, before its first token only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quirks {
+    pub no_stream_options: bool,
+    /// It wants `max_completion_tokens` instead of `max_tokens`.
+    pub completion_tokens: bool,
+    /// llama-server: a template that thinks cannot go on with an answer unless thinking is off.
+    pub no_thinking: bool,
+}
+
+/// The body for any compatible server.
+#[must_use]
+pub fn body(request: &Request, quirks: Quirks) -> Value {
+    let mut body = base(request, quirks);
+    copy(&request.parameters, &mut body, &["temperature", "top_p", "seed"]);
+    if let Some(effort @ ("low" | "medium" | "high")) = request.parameters.text("thinking") {
+        body.insert("reasoning_effort".into(), json!(effort));
+    }
+    Value::Object(body)
+}
+
+/// The body for llama-server, which takes more.
+#[must_use]
+pub fn llama_body(request: &Request, quirks: Quirks) -> Value {
+    let mut body = base(request, quirks);
+    copy(&request.parameters, &mut body, &["temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed"]);
+    let mut template = Map::new();
+    if quirks.no_thinking {
+        template.insert("enable_thinking".into(), json!(false));
+    } else if let Some(word) = request.parameters.text("thinking") {
+        template.insert("enable_thinking".into(), json!(word != "off"));
+        if let "low" | "medium" | "high" = word {
+            template.insert("reasoning_effort".into(), json!(word));
+        }
+    }
+    if !template.is_empty() {
+        body.insert("chat_template_kwargs".into(), Value::Object(template));
+    }
+    body.insert("cache_prompt".into(), json!(true));
+    body.insert("return_progress".into(), json!(true));
+    Value::Object(body)
+}
+
+fn base(request: &Request, quirks: Quirks) -> Map<String, Value> {
+    let p = &request.parameters;
+    let mut body = Map::new();
+    body.insert("model".into(), json!(request.model));
+    body.insert("messages".into(), Value::Array(request.messages.iter().map(message).collect()));
+    body.insert("stream".into(), json!(true));
+    if !quirks.no_stream_options {
+        body.insert("stream_options".into(), json!({ "include_usage": true }));
+    }
+    if let Some(most) = p.integer("max_tokens") {
+        let key = if quirks.completion_tokens { "max_completion_tokens" } else { "max_tokens" };
+        body.insert(key.into(), json!(most));
+    }
+    let stop = p.list("stop");
+    if !stop.is_empty() {
+        body.insert("stop".into(), json!(stop));
+    }
+    if let Some(schema @ Value::Object(fields)) = p.0.get("json_schema") {
+        let format = if fields.is_empty() {
+            json!({ "type": "json_object" })
+        } else {
+            json!({ "type": "json_schema", "json_schema": { "name": "answer", "schema": schema, "strict": true } })
+        };
+        body.insert("response_format".into(), format);
+    }
+    body
+}
+
+/// Copies what is set, under its own name.
+pub fn copy(from: &Parameters, to: &mut Map<String, Value>, keys: &[&str]) {
+    for key in keys {
+        if let Some(value) = from.0.get(*key) {
+            to.insert((*key).to_owned(), value.clone());
+        }
+    }
+}
+
+fn message(message: &Message) -> Value {
+    // A tool's answer needs the id of its call, which is not known here: it goes as what a person would have pasted.
+    let role = if message.role == Role::Tool { Role::User } else { message.role };
+    json!({ "role": role.word(), "content": message.text })
+}
+
+/// The text that an answer goes on with.
+#[must_use]
+pub fn prefix(request: &Request) -> Option<&str> {
+    request.messages.last().filter(|m| request.continues && m.role == Role::Assistant).map(|m| m.text.as_str())
+}

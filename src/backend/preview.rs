@@ -1,0 +1,45 @@
+//! What would be sent, for people to look at.
+//!
+//! Owns: the shape of a [`RequestPreview`] and the shell command in it. Refuses: secrets: a key only ever appears by its name.
+//! Invariant: pasted into a shell, the command sends that very body.
+
+use serde_json::Value;
+
+use super::failure::Who;
+use crate::core::parameters;
+use crate::proto::{Parameters, RequestPreview};
+
+/// Shows a POST of JSON.
+#[must_use]
+pub fn post(who: &Who, url: String, body: &Value, notes: Vec<String>) -> RequestPreview {
+    let pretty = serde_json::to_string_pretty(body).unwrap_or_default();
+    let key = who
+        .key
+        .as_ref()
+        .map(|_| format!(" \\\n  -H \"Authorization: Bearer {}\"", key_name(who.key_origin.as_deref())))
+        .unwrap_or_default();
+    let curl = format!("curl -N {} \\\n  -H 'Content-Type: application/json'{key} \\\n  -d {}", quote(&url), quote(&pretty));
+    RequestPreview { method: "POST".into(), url, body: pretty, curl: Some(curl), notes }
+}
+
+/// What a person should know of parameters that are set and not sent.
+#[must_use]
+pub fn ignored(who: &Who, set: &Parameters) -> Vec<String> {
+    parameters::ignored_by(set, who.kind)
+        .into_iter()
+        .map(|key| format!("{key} is set and not sent: {} does not take it.", who.kind.word()))
+        .collect()
+}
+
+/// In single quotes, for a shell.
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// `$NAME` as it is; a key that comes from a command is `$API_KEY`.
+fn key_name(origin: Option<&str>) -> String {
+    match origin.and_then(|o| o.strip_prefix('$')) {
+        Some(name) if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => format!("${name}"),
+        _ => "$API_KEY".to_owned(),
+    }
+}

@@ -1,0 +1,150 @@
+//! The `llama-server` and `openai` kinds against a real llama-server, whose address stands in `ARBOUR_TEST_LLAMA_URL`.
+//!
+//! Without that variable the tests say so and pass on a person's machine; in CI they fail.
+
+use std::time::{Duration, Instant};
+
+use arbour::backend::{self, Backend, Message, Request, Spec, Update, channel};
+use arbour::error::Kind;
+use arbour::proto::{BackendKind, DeltaKind, Figures, Finish, ModelState, Parameters, Role, State};
+use std::sync::Arc;
+
+/// The server's address; `None` when there is none to test against.
+fn url() -> Option<String> {
+    match std::env::var("ARBOUR_TEST_LLAMA_URL") {
+        Ok(url) if !url.is_empty() => Some(url),
+        _ => {
+            assert!(std::env::var_os("CI").is_none(), "ARBOUR_TEST_LLAMA_URL must name a real llama-server in CI");
+            eprintln!("SKIPPED: set ARBOUR_TEST_LLAMA_URL to the address of a real llama-server");
+            None
+        }
+    }
+}
+
+fn make(kind: BackendKind, url: &str) -> Arc<dyn Backend> {
+    backend::build(&Spec { name: "real".into(), kind: Some(kind), url: url.into(), ..Spec::default() }).unwrap()
+}
+
+fn request(model: &str, texts: &[(Role, &str)], parameters: &[(&str, serde_json::Value)]) -> Request {
+    Request {
+        model: model.into(),
+        messages: texts.iter().map(|(role, text)| Message { role: *role, text: (*text).into(), thinking: None }).collect(),
+        parameters: Parameters(parameters.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect()),
+        continues: texts.last().is_some_and(|(role, _)| *role == Role::Assistant),
+        conversation: "test".into(),
+    }
+}
+
+struct Heard {
+    result: Result<Finish, arbour::error::Error>,
+    phases: Vec<State>,
+    text: String,
+    figures: Vec<Figures>,
+}
+
+async fn hear(backend: &dyn Backend, request: Request) -> Heard {
+    let (sink, mut source) = channel();
+    let (result, updates) = tokio::join!(backend.generate(request, sink), async {
+        let mut updates = Vec::new();
+        while let Some(update) = source.next().await {
+            updates.push(update);
+        }
+        updates
+    });
+    let mut heard = Heard { result, phases: Vec::new(), text: String::new(), figures: Vec::new() };
+    for update in updates {
+        match update {
+            Update::Phase(state, _) => heard.phases.push(state),
+            Update::Delta(DeltaKind::Text, text) => heard.text.push_str(&text),
+            Update::Figures(figures) => heard.figures.push(figures),
+            Update::Delta(DeltaKind::Thinking, _) | Update::ToolCall { .. } => {}
+        }
+    }
+    heard
+}
+
+#[tokio::test]
+async fn answers_with_phases_and_figures() {
+    let Some(url) = url() else { return };
+    for kind in [BackendKind::LlamaServer, BackendKind::OpenAi] {
+        let server = make(kind, &url);
+        server.probe().await.unwrap();
+        let model = server.models().await.unwrap().remove(0);
+        let parameters = [("temperature", 0.into()), ("max_tokens", 24.into()), ("seed", 1.into())];
+        let heard = hear(&*server, request(&model.name, &[(Role::User, "Name three colours.")], &parameters)).await;
+        assert!(matches!(heard.result, Ok(Finish::Stop | Finish::Length)), "{:?}", heard.result);
+        assert!(!heard.text.trim().is_empty());
+        assert_eq!(heard.phases.first(), Some(&State::Connecting), "{kind:?}");
+        assert_eq!(heard.phases.last(), Some(&State::Writing), "{kind:?}");
+        let mut all = Figures::default();
+        heard.figures.iter().for_each(|f| all.merge(f));
+        assert!(all.connect_ms.is_some());
+        assert!(all.prompt_tokens.unwrap().value >= 5.0);
+        assert!((1.0..=24.0).contains(&all.completion_tokens.unwrap().value));
+        assert!(all.tokens_per_s.unwrap().value > 0.1);
+        if kind == BackendKind::LlamaServer {
+            assert_eq!(model.state, ModelState::Loaded);
+            assert!(model.context.unwrap() >= 256 && model.quantisation.is_some() && model.size_bytes.unwrap() > 1 << 20);
+            assert!(heard.phases.contains(&State::Reading), "{:?}", heard.phases);
+        }
+    }
+}
+
+#[tokio::test]
+async fn continues_an_answer_where_it_ends() {
+    let Some(url) = url() else { return };
+    let server = make(BackendKind::LlamaServer, &url);
+    let model = server.models().await.unwrap().remove(0).name;
+    let texts = [(Role::User, "Count from one to ten in words."), (Role::Assistant, "One, two, three,")];
+    let heard = hear(&*server, request(&model, &texts, &[("temperature", 0.into()), ("max_tokens", 12.into())])).await;
+    heard.result.unwrap();
+    assert!(!heard.text.contains("One, two, three,"), "the old text came again: {:?}", heard.text);
+    assert!(heard.text.contains("four"), "{:?}", heard.text);
+}
+
+#[tokio::test]
+async fn a_conversation_that_does_not_fit_is_told_with_its_numbers() {
+    let Some(url) = url() else { return };
+    let server = make(BackendKind::LlamaServer, &url);
+    let model = server.models().await.unwrap().remove(0);
+    let long = "word ".repeat(usize::try_from(model.context.unwrap()).unwrap() + 200);
+    let heard = hear(&*server, request(&model.name, &[(Role::User, &long)], &[("max_tokens", 4.into())])).await;
+    let error = heard.result.unwrap_err();
+    assert_eq!(error.kind, Kind::ContextExceeded, "{error:?}");
+    assert!(error.message.contains(&model.context.unwrap().to_string()), "{}", error.message);
+}
+
+#[tokio::test]
+async fn dropping_the_answer_frees_the_server() {
+    let Some(url) = url() else { return };
+    let server = make(BackendKind::LlamaServer, &url);
+    let model = server.models().await.unwrap().remove(0).name;
+    let (sink, mut source) = channel();
+    let story = request(&model, &[(Role::User, "Tell me a very long story about the sea.")], &[("max_tokens", 2000.into())]);
+    let working = tokio::spawn(async move { server.generate(story, sink).await });
+    let heard = tokio::time::timeout(Duration::from_secs(60), async {
+        while let Some(update) = source.next().await {
+            if matches!(update, Update::Delta(..)) {
+                return true;
+            }
+        }
+        false
+    });
+    assert!(heard.await.unwrap(), "no text came");
+    working.abort();
+    // A short answer comes at once when the slot is free again; it would wait for the long one otherwise.
+    let server = make(BackendKind::LlamaServer, &url);
+    let begun = Instant::now();
+    let short = hear(&*server, request(&model, &[(Role::User, "Hi")], &[("max_tokens", 2.into())])).await;
+    short.result.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(30), "took {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn is_found_and_told_apart_by_what_it_answers() {
+    let Some(url) = url() else { return };
+    let port: u16 = url.rsplit(':').next().unwrap().trim_end_matches('/').parse().unwrap();
+    let looked = backend::discover::discover(&backend::discover::Places { ollama_host: None, ports: vec![port] }).await;
+    assert_eq!(looked.found.len(), 1);
+    assert_eq!(looked.found[0].kind, Some(BackendKind::LlamaServer));
+}
