@@ -5,6 +5,8 @@
 //! panics at what a server sends, and turns every failure into an [`Error`] that says what to do.
 
 pub mod discover;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod failure;
 pub mod fault;
 pub mod http;
@@ -18,6 +20,7 @@ pub mod sse;
 pub mod stream;
 pub mod think;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -126,6 +129,16 @@ pub trait Backend: Send + Sync {
     /// Produces an answer. Phases, text and figures go to the sink; the future ends with the finish reason. Dropping it cancels
     /// the work at the backend. Text that came before an error stays with the caller.
     async fn generate(&self, request: Request, out: Sink) -> Result<Finish>;
+
+    /// Makes a model file on this machine known for as long as the backend lives, and gives the model's name. Blocks for a
+    /// moment: it reads the head of the file.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] unless the backend runs files itself; else why the file cannot be run.
+    fn open_file(&self, _path: &Path) -> Result<String> {
+        Err(Error::new(Kind::Unsupported, format!("The backend `{}` does not open model files.", self.name()))
+            .hint("Files are opened by the embedded engine."))
+    }
 }
 
 /// One kind of backend.
@@ -156,6 +169,13 @@ pub const BACKENDS: &[Entry] = &[
         word: "openai",
         about: "Any server or service that speaks OpenAI's chat completions (vLLM, LM Studio, hosted models…).",
         build: openai::build,
+    },
+    #[cfg(feature = "embedded")]
+    Entry {
+        kind: BackendKind::Embedded,
+        word: "embedded",
+        about: "The engine inside arbour: GGUF files on the processor, no server needed.",
+        build: embedded::build,
     },
 ];
 

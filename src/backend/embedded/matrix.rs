@@ -1,0 +1,215 @@
+//! Weights in memory and the one thing done with them: rows times vectors.
+//!
+//! Owns: loading tensors from the file, and requantising those that have no fast kernel. Refuses: what the tensors mean (`model`).
+//! Invariant: at most one tensor's raw bytes are in memory beside the weights themselves.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+
+use candle_core::CpuStorage;
+use candle_core::quantized::{GgmlDType, QStorage, QTensor, QuantizedType};
+
+use super::gguf::{Header, TensorInfo, shown};
+use crate::error::{Error, Kind, Result};
+use crate::sanitise::cut;
+
+/// Rows that are requantised at a time, in numbers: 4 MiB of floats.
+const CHUNK: usize = 1 << 20;
+
+/// A matrix of weights: `rows` outputs by `columns` inputs.
+pub struct Matrix {
+    pub rows: usize,
+    pub columns: usize,
+    data: Box<dyn QuantizedType>,
+}
+
+impl Matrix {
+    /// `out[i] = self · x[i]` for each of `count` vectors.
+    ///
+    /// # Errors
+    /// `Kind::Internal` when the lengths do not fit.
+    pub fn times(&self, count: usize, x: &[f32], out: &mut [f32]) -> Result<()> {
+        let (Some(x), Some(out)) = (x.get(..count * self.columns), out.get_mut(..count * self.rows)) else {
+            return Err(Error::new(Kind::Internal, "The engine's buffers do not fit the model's weights."));
+        };
+        self.data.matmul_t((count, self.columns, self.rows), x, out).map_err(compute)
+    }
+
+    /// Copies one row, as numbers.
+    ///
+    /// # Errors
+    /// `Kind::Internal` for a row that is not there.
+    pub fn row(&self, at: u32, out: &mut [f32]) -> Result<()> {
+        match self.data.embedding(&[at], self.rows, self.columns).map_err(compute)? {
+            CpuStorage::F32(row) if row.len() == out.len() => {
+                out.copy_from_slice(&row);
+                Ok(())
+            }
+            _ => Err(Error::new(Kind::Internal, "The engine's buffers do not fit the model's weights.")),
+        }
+    }
+
+    /// What it takes in memory, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.data.storage_size_in_bytes() as u64
+    }
+}
+
+fn compute(e: candle_core::Error) -> Error {
+    Error::new(Kind::Internal, "The embedded engine could not compute with this model's weights.").cause(cut(&e.to_string(), 400))
+}
+
+/// Reads tensors of one file, and counts what has been read.
+pub struct Loader<'a> {
+    header: &'a Header,
+    file: File,
+    done: u64,
+    total: u64,
+    /// Called with bytes done and bytes in all; false ends the loading.
+    progress: &'a mut dyn FnMut(u64, u64) -> bool,
+}
+
+impl<'a> Loader<'a> {
+    /// # Errors
+    /// `Kind::File` when the file cannot be opened any more, `Kind::Unsupported` when a tensor is stored in a way that cannot be run.
+    pub fn new(header: &'a Header, progress: &'a mut dyn FnMut(u64, u64) -> bool) -> Result<Self> {
+        runnable(header)?;
+        let file = File::open(&header.path).map_err(|e| gone(header, &e))?;
+        let now = file.metadata().map_err(|e| gone(header, &e))?.len();
+        if now != header.file_size {
+            return Err(Error::new(Kind::File, format!("{} is being changed by somebody.", shown(&header.path)))
+                .hint("Wait until it is complete, then try again."));
+        }
+        let total = header.tensors.values().map(|t| t.size).sum();
+        Ok(Self { header, file, done: 0, total, progress })
+    }
+
+    /// Whether the file has such a tensor.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.header.tensors.contains_key(name)
+    }
+
+    fn info(&self, name: &str) -> Result<&'a TensorInfo> {
+        self.header.tensors.get(name).ok_or_else(|| {
+            Error::new(
+                Kind::File,
+                format!("{} has no tensor `{}`, which models of its kind need.", shown(&self.header.path), cut(name, 60)),
+            )
+            .hint("Take another GGUF file of this model; this one may be an adapter or a part.")
+        })
+    }
+
+    fn bytes(&mut self, offset: u64, size: u64) -> Result<Vec<u8>> {
+        let header = self.header;
+        self.file.seek(SeekFrom::Start(offset)).map_err(|e| gone(header, &e))?;
+        let mut raw = Vec::new();
+        (&mut self.file).take(size).read_to_end(&mut raw).map_err(|e| gone(header, &e))?;
+        if raw.len() as u64 != size {
+            return Err(Error::new(Kind::File, format!("{} is cut off.", shown(&header.path))));
+        }
+        self.done += size;
+        if !(self.progress)(self.done, self.total) {
+            return Err(Error::new(Kind::Cancelled, "Loading the model was stopped."));
+        }
+        Ok(raw)
+    }
+
+    /// A matrix of a known shape.
+    ///
+    /// # Errors
+    /// As `Kind::File` when it is missing or has another shape.
+    pub fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Result<Matrix> {
+        let info = self.info(name)?;
+        if info.shape != [rows, columns] {
+            return Err(misshapen(self.header, name, &info.shape, &[rows, columns]));
+        }
+        let Some(dtype) = info.kind.dtype else { return Err(unsupported(info.kind.name)) };
+        let data = if slow(dtype) {
+            self.requantised(info, dtype, columns)?
+        } else {
+            dtype.from_data(Cow::Owned(self.bytes(info.offset, info.size)?))
+        };
+        Ok(Matrix { rows, columns, data })
+    }
+
+    /// A vector of floats (norms, biases) of a known length.
+    ///
+    /// # Errors
+    /// As [`Self::matrix`].
+    pub fn vector(&mut self, name: &str, length: usize) -> Result<Vec<f32>> {
+        let info = self.info(name)?;
+        if info.shape != [length] {
+            return Err(misshapen(self.header, name, &info.shape, &[length]));
+        }
+        let Some(dtype) = info.kind.dtype else { return Err(unsupported(info.kind.name)) };
+        let raw = self.bytes(info.offset, info.size)?;
+        floats(&*dtype.from_data(Cow::Owned(raw)), length)
+    }
+
+    /// Q4_1, Q5_0 and Q5_1 as Q8_0, some rows at a time.
+    fn requantised(&mut self, info: &TensorInfo, dtype: GgmlDType, columns: usize) -> Result<Box<dyn QuantizedType>> {
+        let numbers: usize = info.shape.iter().product();
+        let step = (CHUNK / columns).max(1) * columns;
+        let mut packed = Vec::new();
+        let mut at = 0;
+        while at < numbers {
+            let count = step.min(numbers - at);
+            let scale = |n: usize| (n / dtype.block_size() * dtype.type_size()) as u64;
+            let raw = self.bytes(info.offset + scale(at), scale(count))?;
+            let plain = floats(&*dtype.from_data(Cow::Owned(raw)), count)?;
+            let mut block = GgmlDType::Q8_0.cpu_zeros(count);
+            block.from_float(&plain);
+            packed.extend_from_slice(&raw_of(block, count)?);
+            at += count;
+        }
+        Ok(GgmlDType::Q8_0.from_data(Cow::Owned(packed)))
+    }
+}
+
+/// Whether the compute library has only plain code for this storage, some four times slower than for Q8_0.
+fn slow(dtype: GgmlDType) -> bool {
+    matches!(dtype, GgmlDType::Q4_1 | GgmlDType::Q5_0 | GgmlDType::Q5_1)
+}
+
+fn floats(data: &dyn QuantizedType, count: usize) -> Result<Vec<f32>> {
+    match data.dequantize(count).map_err(compute)? {
+        CpuStorage::F32(all) => Ok(all),
+        _ => Err(Error::new(Kind::Internal, "The compute library gave numbers of another type than it promised.")),
+    }
+}
+
+/// The bytes of freshly quantised numbers.
+fn raw_of(block: Box<dyn QuantizedType>, count: usize) -> Result<Vec<u8>> {
+    let tensor = QTensor::new(QStorage::Cpu(block), (1, count)).map_err(compute)?;
+    Ok(tensor.data().map_err(compute)?.into_owned())
+}
+
+/// Refuses a file of which some tensor cannot be computed with, naming the storage.
+///
+/// # Errors
+/// `Kind::Unsupported`.
+pub fn runnable(header: &Header) -> Result<()> {
+    match header.tensors.values().find(|t| t.kind.dtype.is_none()) {
+        Some(tensor) => Err(unsupported(tensor.kind.name)),
+        None => Ok(()),
+    }
+}
+
+fn unsupported(storage: &str) -> Error {
+    Error::new(Kind::Unsupported, format!("The model's weights are stored as {storage}, which the embedded engine has no code for."))
+        .hint("Take a Q8_0, Q6_K, Q5_K_M, Q4_K_M or Q4_0 file of this model.")
+        .hint("Or run this file with llama-server or Ollama, and add that as a backend.")
+}
+
+fn gone(header: &Header, e: &std::io::Error) -> Error {
+    Error::new(Kind::File, format!("{} cannot be read any more.", shown(&header.path))).cause(e)
+}
+
+fn misshapen(header: &Header, name: &str, has: &[usize], wants: &[usize]) -> Error {
+    Error::new(Kind::File, format!("The tensor `{}` of {} has another shape than the metadata say.", cut(name, 60), shown(&header.path)))
+        .hint("Take another GGUF file of this model.")
+        .cause(format!("it is {has:?}, expected {wants:?}"))
+}
