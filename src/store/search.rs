@@ -39,8 +39,6 @@ pub(super) use grams::fold;
 
 /// Messages of one window that have all tokens, newest first.
 pub(super) const BY_GRAMS: &str = "SELECT rowid FROM gram WHERE gram MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC";
-/// All messages of one window, for a query whose characters stand in nearly every message.
-pub(super) const BY_AGE: &str = "SELECT key FROM node WHERE key BETWEEN ?2 AND ?3 ORDER BY key DESC";
 /// All messages of a conversation: it is never so long that its text could not be read.
 pub(super) const BY_CONVERSATION: &str = "SELECT n.key FROM node AS n JOIN conversation AS c ON c.key = n.conversation
      WHERE c.id = ?1 ORDER BY n.key DESC";
@@ -79,7 +77,7 @@ impl Wanted {
         Self { phrase: words.join(" "), words }
     }
 
-    /// The expression for FTS5, which sees nothing of the query but tokens of letters and digits. Empty when the index cannot help.
+    /// The expression for FTS5, which sees nothing of the query but tokens of letters and digits.
     fn expression(&self) -> String {
         let mut tokens: Vec<String> = self.words.iter().take(MOST_WORDS).flat_map(|word| grams::tokens_for(word)).collect();
         tokens.sort_unstable();
@@ -144,8 +142,7 @@ pub(super) fn search(
 fn in_windows(connection: &Connection, expression: &str, look: &mut dyn FnMut(i64) -> Result<bool, Fault>) -> Result<(), Fault> {
     let newest: Option<i64> = connection.prepare_cached("SELECT max(key) FROM node")?.query_row([], |row| row.get(0))?;
     let Some(mut end) = newest else { return Ok(()) };
-    let sql = if expression.is_empty() { BY_AGE } else { BY_GRAMS };
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(BY_GRAMS)?;
     let mut wide = WINDOW;
     while end > 0 {
         let begin = end.saturating_sub(wide).max(0) + 1;

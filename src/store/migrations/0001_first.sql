@@ -155,6 +155,6 @@ CREATE TABLE applied (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX applied_by_age ON applied (at);
 
--- Full text: for each message (rowid = node.key) the distinct 1-, 2- and 3-grams of its words, written as tokens by
+-- Full text: for each message (rowid = node.key) the distinct grams of its words (1 to 4 characters), written as tokens by
 -- `store/grams.rs`. It narrows a search down; what it finds is then compared with the text itself.
 CREATE VIRTUAL TABLE gram USING fts5 (tokens, content = '', contentless_delete = 1, detail = 'none', tokenize = 'ascii');
