@@ -19,7 +19,7 @@ use arbour::store::Store;
 use tokio::runtime::Runtime;
 
 /// Raised when what is generated changes, so that an old file is not taken for a new one.
-const GENERATION: u32 = 2;
+const GENERATION: u32 = 3;
 /// Messages of the long conversation.
 const LONG: u64 = 10_000;
 
