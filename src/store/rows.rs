@@ -310,7 +310,7 @@ fn parameters_key(connection: &Connection, parameters: &Parameters) -> Result<i6
 }
 
 /// Length of all text and thinking in bytes, as [`Node::bytes`] counts it.
-pub(super) fn text_bytes(content: &[Part]) -> u64 {
+fn text_bytes(content: &[Part]) -> u64 {
     let lengths = content.iter().map(|part| match part {
         Part::Text { text } | Part::Thinking { text } => text.len() as u64,
         Part::ToolCall { .. } | Part::ToolResult { .. } | Part::Image { .. } | Part::File { .. } => 0,
@@ -319,7 +319,7 @@ pub(super) fn text_bytes(content: &[Part]) -> u64 {
 }
 
 /// SQLite knows signed numbers only.
-fn size(value: u64) -> ToSqlOutput<'static> {
+pub(super) fn size(value: u64) -> ToSqlOutput<'static> {
     i64::try_from(value).unwrap_or(i64::MAX).into()
 }
 

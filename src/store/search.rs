@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::fault::Fault;
+use super::grams;
 use super::words::{role, uuid};
-use super::{grams, is_harmless};
 use crate::proto::{ConversationId, NodeId, SearchHit};
+use crate::sanitise;
 
 /// Where a hit begins and ends in a snippet.
 pub const MARKS: [char; 2] = ['\u{E000}', '\u{E001}'];
@@ -263,21 +264,28 @@ fn snippet(text: &str, wanted: &Wanted) -> String {
     if start > 0 {
         line.push('…');
     }
-    let mut open = false;
-    for (c, marked) in shown.iter().zip(marked) {
-        if marked != open {
-            line.push(MARKS[usize::from(open)]);
-            open = marked;
+    let mut piece = String::new();
+    let mut at = 0;
+    while at < shown.len() {
+        let is_hit = marked[at];
+        piece.clear();
+        while at < shown.len() && marked[at] == is_hit {
+            match compared[at] {
+                // One space for a gap, however wide.
+                ' ' if at > 0 && compared[at - 1] == ' ' => {}
+                ' ' => piece.push(' '),
+                _ if MARKS.contains(&shown[at]) => {}
+                _ => piece.push(shown[at]),
+            }
+            at += 1;
         }
-        match c {
-            c if c.is_whitespace() && line.ends_with(' ') => {}
-            c if c.is_whitespace() => line.push(' '),
-            c if is_harmless(*c) => line.push(*c),
-            _ => {}
+        if is_hit {
+            line.push(MARKS[0]);
         }
-    }
-    if open {
-        line.push(MARKS[1]);
+        line.push_str(&sanitise::line(&piece));
+        if is_hit {
+            line.push(MARKS[1]);
+        }
     }
     if rest.next().is_some() {
         line.push('…');
