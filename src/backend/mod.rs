@@ -29,7 +29,7 @@ use crate::error::{Error, Kind, Result};
 use crate::proto::{BackendKind, Finish, ModelInfo, Parameters, RequestPreview};
 
 pub use crate::core::prompt::Message;
-pub use sink::{Sink, Update, channel};
+pub use sink::{Sink, Source, Update, channel};
 
 /// How to reach one backend. Yielded by `config`, by discovery, or by a person.
 #[derive(Debug, Clone, Default)]

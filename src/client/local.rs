@@ -2,7 +2,7 @@
 //!
 //! Invariant: every frame goes through the same encoding as on the wire, so that what works here works there.
 
-pub use crate::host::{Attached, HostHandle as Door, lock};
+pub use crate::host::{Attached, HostHandle as Door, HostOptions};
 
 use super::link::{Road, Way};
 use super::{Client, Introduction, host_gone};
@@ -35,6 +35,18 @@ impl Session {
 }
 
 impl Client {
+    /// Starts a host in this process and attaches to it (`--in-process`). Its [`Door`] ends it.
+    ///
+    /// # Errors
+    /// [`Kind::Locked`](crate::error::Kind::Locked) naming the process that holds the data folder, or whatever keeps the host from
+    /// starting.
+    pub async fn in_process(options: HostOptions, introduction: Introduction) -> Result<(Self, Door)> {
+        let door = Door::start(options).await?;
+        door.publish(None, None).await?;
+        let client = Self::through(door.clone(), introduction).await?;
+        Ok((client, door))
+    }
+
     /// Attaches to a host of this process.
     ///
     /// # Errors

@@ -102,7 +102,7 @@ impl Client {
     ///
     /// # Errors
     /// Whatever kept the road from reaching a host, in words for people.
-    pub(crate) async fn attach(road: link::Road) -> Result<Self> {
+    async fn attach(road: link::Road) -> Result<Self> {
         let (link, welcome) = road.reach().await?;
         let (outgoing, from_client) = mpsc::channel(OUTGOING);
         let (to_client, incoming) = mpsc::channel(INCOMING);

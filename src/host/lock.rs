@@ -36,6 +36,16 @@ impl Held {
         Ok(Self { file, path })
     }
 
+    /// Whether the file that is held is still the one that others find. It is not when the folder was removed.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        match (self.file.metadata(), std::fs::metadata(&self.path)) {
+            (Ok(held), Ok(found)) => held.ino() == found.ino() && held.dev() == found.dev(),
+            _ => false,
+        }
+    }
+
     /// Says how this host can be reached, in place: a rename would leave the lock behind on the old file.
     ///
     /// # Errors
@@ -146,6 +156,18 @@ mod tests {
         let _held = Held::take(&state).unwrap();
         assert_eq!(std::fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(std::fs::metadata(state.join(LOCK_FILE)).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_folder_that_vanished_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let held = Held::take(&state).unwrap();
+        assert!(held.is_there());
+        std::fs::remove_dir_all(&state).unwrap();
+        assert!(!held.is_there());
+        let other = Held::take(&state).unwrap();
+        assert!(!held.is_there() && other.is_there());
     }
 
     #[test]

@@ -4,15 +4,34 @@
 //! process may end. Refuses: sockets (that is `daemon`) and rendering. Invariant: what a client was told is on disk: writes are
 //! committed first, then numbered, applied to the host's own replica, sent out and acknowledged, in that order.
 
+mod answers;
+mod backends;
+mod driver;
+mod effects;
+mod life;
 pub mod lock;
+mod meter;
+mod options;
 mod outbox;
+mod perform;
+mod probing;
+mod runs;
+mod seats;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::backend::Update;
+use crate::backend::discover::Discovered;
 use crate::error::{Error, Kind, Result};
+use crate::metrics::Sampler;
 use crate::proto::wire::{ClientFrame, Hello, HostFrame, Welcome};
+use crate::proto::{CommandId, ModelRef, NodeId, Sample};
 
-pub use outbox::{Outbox, Reader, outbox};
+pub use options::{Build, Configured, Discover, EMBEDDED, HostOptions};
+use outbox::{Outbox, Reader, outbox};
 
 /// Frames and reports that wait for the host's loop. Whoever fills it waits: a run then merges its deltas.
 const INBOX: usize = 256;
@@ -20,7 +39,7 @@ const INBOX: usize = 256;
 /// One client's place at the host, for as long as it is attached.
 pub(crate) type Seat = u64;
 
-/// What the loop is told from outside.
+/// What the loop is told.
 pub(crate) enum Message {
     Attach {
         hello: Box<Hello>,
@@ -31,10 +50,42 @@ pub(crate) enum Message {
         seat: Seat,
         frame: ClientFrame,
     },
+    /// Says in the lock how this host is reached.
+    Publish {
+        socket: Option<String>,
+        listen: Option<String>,
+        reply: oneshot::Sender<Result<()>>,
+    },
     /// Ends the host if nobody is attached and nothing goes on; says whether it does.
     EndIfIdle {
         reply: oneshot::Sender<bool>,
     },
+    /// A running answer reports.
+    Run {
+        node: NodeId,
+        news: runs::News,
+    },
+    /// A backend was asked.
+    Asked(Box<backends::Asked>),
+    /// Discovery has looked everywhere.
+    Discovered(Discovered),
+    /// A model that is being loaded reports.
+    Loading {
+        model: ModelRef,
+        update: Update,
+    },
+    /// Loading or unloading a model has ended.
+    Settled {
+        seat: Seat,
+        id: CommandId,
+        model: ModelRef,
+        started: bool,
+        result: Result<()>,
+    },
+    /// The first look at the backends is over: what waited for it can go on.
+    Settle,
+    /// The machine was looked at; the sampler comes back with it.
+    Sampled(Box<(Sampler, Sample)>),
 }
 
 /// The way in to a running host. Cheap to clone; holding one does not keep the host alive.
@@ -45,9 +96,42 @@ pub struct HostHandle {
     detached: mpsc::UnboundedSender<Seat>,
     end: mpsc::Sender<String>,
     ended: watch::Receiver<bool>,
+    state: Arc<PathBuf>,
 }
 
 impl HostHandle {
+    /// Takes the lock, opens the database and starts the host in this process. It cannot be attached to from outside before
+    /// [`HostHandle::publish`].
+    ///
+    /// # Errors
+    /// [`Kind::Locked`], or whatever keeps the database from being opened.
+    pub async fn start(options: HostOptions) -> Result<Self> {
+        let (inbox, messages) = mpsc::channel(INBOX);
+        let (detached, gone) = mpsc::unbounded_channel();
+        let (end, ends) = mpsc::channel(1);
+        let (tell, ended) = watch::channel(false);
+        let state = Arc::new(options.state.clone());
+        let host = driver::Host::open(options, inbox.clone(), messages, gone).await?;
+        tokio::spawn(host.run(ends, tell));
+        Ok(Self { inbox, detached, end, ended, state })
+    }
+
+    /// The state folder.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Says in the lock how this host is reached; without a socket: that it cannot be.
+    ///
+    /// # Errors
+    /// When the lock file cannot be written, or the host has ended.
+    pub async fn publish(&self, socket: Option<String>, listen: Option<String>) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(Message::Publish { socket, listen, reply }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
     /// Lets a client in. Whoever calls has checked its token and its version.
     ///
     /// # Errors
@@ -117,7 +201,7 @@ impl Attached {
 impl Drop for Attached {
     fn drop(&mut self) {
         // A host that has ended needs no farewell.
-        drop(self.detached.send(self.seat));
+        let _ = self.detached.send(self.seat);
     }
 }
 

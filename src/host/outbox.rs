@@ -166,7 +166,8 @@ impl Shared {
     }
 }
 
-/// The host's end.
+/// The host's end. Clones write into the same box; whoever owns the seat closes it.
+#[derive(Clone)]
 pub struct Outbox(Arc<Shared>);
 
 /// The client's end.
@@ -216,12 +217,6 @@ impl Outbox {
         self.0.lock().closed = true;
         self.0.filled.notify_one();
         self.0.drained.notify_waiters();
-    }
-}
-
-impl Drop for Outbox {
-    fn drop(&mut self) {
-        self.close();
     }
 }
 

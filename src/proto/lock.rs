@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::UnixMs;
 
 /// Name of the lock file in the state folder. It is held with an exclusive file lock for as long as the host lives.
-pub const LOCK_FILE: &str = "host.lock";
+pub const LOCK_FILE: &str = "lock";
 /// Name of the 0600 file with the token, in the state folder.
 pub const TOKEN_FILE: &str = "token";
 

@@ -166,7 +166,7 @@ impl Machine {
         }
         let model = match model.or_else(|| doc.conversation.row.model.clone()) {
             Some(model) => model,
-            None => names::default_model(self.last_model().as_ref(), &self.replica.models, &self.replica.backends)?,
+            None => self.default_model()?,
         };
         let mut grown = Grown::new(doc);
         let mut change = Change::default();
@@ -233,6 +233,14 @@ impl Machine {
         }
         change.start = Some(settings);
         Ok(change)
+    }
+
+    /// Which model answers when none is named.
+    ///
+    /// # Errors
+    /// [`Kind::NoModel`], which lists what could be named.
+    pub fn default_model(&self) -> Result<ModelRef> {
+        names::default_model(self.last_model().as_ref(), &self.replica.models, &self.replica.backends)
     }
 
     fn last_model(&self) -> Option<ModelRef> {

@@ -22,8 +22,6 @@ use crate::proto::{
     Parameters, Progress, RunId, State, UnixMs,
 };
 
-pub use runs::measure;
-
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
@@ -37,7 +35,7 @@ pub enum Input {
     ToolCall { node: NodeId, id: String, name: String, arguments: String },
     /// More is known of a running answer in numbers.
     Figures { node: NodeId, figures: Figures },
-    /// A running answer ended. An error of kind `Cancelled` means that a person stopped it.
+    /// A running answer ended. An error of kind `Cancelled` means that a person stopped it, `HostGone` that the host ends.
     Ended { node: NodeId, result: Result<Finish, Error> },
     /// Write down what running answers have so far.
     Checkpoint,

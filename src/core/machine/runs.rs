@@ -82,6 +82,7 @@ impl Machine {
         let (state, finish, error) = match result {
             Ok(finish) => (State::Done, finish, None),
             Err(error) if error.kind == Kind::Cancelled => (State::Stopped, Finish::Cancelled, None),
+            Err(error) if error.kind == Kind::HostGone => (State::Stopped, Finish::HostStopped, None),
             Err(error) => (State::Failed, Finish::Error, Some(error)),
         };
         ended.state = state;
@@ -131,7 +132,7 @@ impl Machine {
 }
 
 /// Fills in what is derived from a message's content: size, tokens, the line that lists show.
-pub fn measure(node: &mut Node, content: &[Part]) {
+pub(super) fn measure(node: &mut Node, content: &[Part]) {
     let text = content_text(content);
     node.bytes = content
         .iter()

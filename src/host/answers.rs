@@ -1,0 +1,188 @@
+//! Answers to questions. What grows is read from the store beside the loop; what must fit the events is read in it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Seat;
+use super::driver::{Host, Whose};
+use super::seats::Search;
+use crate::backend::Request;
+use crate::core::prompt;
+use crate::error::{Error, Kind, Result};
+use crate::proto::wire::HostFrame;
+use crate::proto::{Content, ConversationId, ModelRef, NodeId, Opened, Query, Reply, RequestPreview};
+
+/// Requests of this host's life that are remembered exactly, for `:request`.
+const REMEMBERED: usize = 32;
+/// Longest list that one question gets.
+const MOST_ROWS: u32 = 1_000;
+
+impl Host {
+    pub(super) async fn query(&mut self, seat: Seat, id: u64, query: Query) {
+        let result = match query {
+            Query::Conversations { offset, limit, filter } => {
+                self.store.conversations(offset, limit.min(MOST_ROWS), filter).await.map(|mut window| {
+                    for row in &mut window.items {
+                        if let Some(known) = self.machine.replica.rows.get(&row.id) {
+                            row.clone_from(known);
+                        }
+                    }
+                    Reply::Conversations(window)
+                })
+            }
+            Query::Open { conversation, leaf, contents } => {
+                self.open_for(conversation, leaf, contents).await.map(|opened| Reply::Opened(Box::new(opened)))
+            }
+            Query::Contents { conversation, nodes } => self.contents(conversation, nodes).await.map(Reply::Contents),
+            Query::Search { text, conversation, limit } => return self.search(seat, id, text, conversation, limit.min(MOST_ROWS)),
+            Query::Request { conversation, answer, parent, draft, model } => {
+                let preview = match answer {
+                    Some(answer) => self.request_of(conversation, answer).await,
+                    None => self.request_for(conversation, parent, draft, model).await,
+                };
+                preview.map(|preview| Reply::Request(Box::new(preview)))
+            }
+            Query::Snapshot => self.snapshot().await.map(|snapshot| Reply::Snapshot(Box::new(snapshot))),
+        };
+        self.seats.answer(seat, HostFrame::Reply { id, result });
+    }
+
+    /// Beside the loop: a search may take long, and a newer one of the same client ends it.
+    fn search(&mut self, seat: Seat, id: u64, text: String, conversation: Option<ConversationId>, limit: u32) {
+        let Some(outbox) = self.seats.outbox(seat) else { return };
+        let answered = Arc::new(AtomicBool::new(false));
+        let (store, answering, to) = (self.store.clone(), Arc::clone(&answered), outbox.clone());
+        let task = self.spawn(Whose::Other, async move {
+            let result = store.search(&text, conversation, limit).await.map(Reply::Hits);
+            if !answering.swap(true, Ordering::AcqRel) {
+                to.frame(HostFrame::Reply { id, result });
+            }
+        });
+        if let Some(attachment) = self.seats.get_mut(seat)
+            && let Some(older) = attachment.search.replace(Search { id, answered, task })
+        {
+            older.supersede(&outbox);
+        }
+    }
+
+    async fn open_for(&mut self, conversation: ConversationId, leaf: Option<NodeId>, contents: u32) -> Result<Opened> {
+        if !self.load(conversation).await? {
+            return Err(no_conversation());
+        }
+        let wanted = {
+            let Some(doc) = self.machine.replica.docs.get(&conversation) else { return Err(no_conversation()) };
+            let leaf = match leaf {
+                Some(leaf) if doc.node(leaf).is_none() => return Err(Error::new(Kind::NotFound, "There is no such message here.")),
+                leaf => leaf.or_else(|| doc.default_leaf()),
+            };
+            let mut path = leaf.map(|leaf| doc.path(leaf)).unwrap_or_default();
+            path.split_off(path.len().saturating_sub(contents as usize))
+        };
+        let contents = self.contents(conversation, wanted).await?;
+        let Some(doc) = self.machine.replica.docs.get(&conversation) else { return Err(no_conversation()) };
+        let opened = Opened { seq: self.seq, conversation: doc.conversation.clone(), nodes: doc.nodes().to_vec(), contents };
+        // Nobody may be looking at it: then it need not stay.
+        if !self.machine.is_viewed(conversation) {
+            self.machine.evict();
+        }
+        Ok(opened)
+    }
+
+    /// Contents from what is at hand (newer, where an answer is being written), else from the store.
+    async fn contents(&self, conversation: ConversationId, nodes: Vec<NodeId>) -> Result<Vec<(NodeId, Content)>> {
+        let doc = self.machine.replica.docs.get(&conversation);
+        let mut found: Vec<(NodeId, Content)> = Vec::with_capacity(nodes.len());
+        let mut missing = Vec::new();
+        for node in nodes {
+            match doc.and_then(|doc| doc.content(node)) {
+                Some(content) => found.push((node, content.clone())),
+                None => missing.push(node),
+            }
+        }
+        if !missing.is_empty() {
+            found.extend(self.store.contents(missing).await?);
+        }
+        Ok(found)
+    }
+
+    /// Remembers what goes out for an answer.
+    pub(super) fn sent(&mut self, node: NodeId, request: Request) {
+        if self.requests.len() >= REMEMBERED {
+            self.requests.pop_front();
+        }
+        self.requests.push_back((node, request));
+    }
+
+    /// What was sent for an answer.
+    async fn request_of(&mut self, conversation: ConversationId, answer: NodeId) -> Result<RequestPreview> {
+        if !self.load(conversation).await? {
+            return Err(no_conversation());
+        }
+        let no_run = || Error::new(Kind::NotFound, "Nothing was sent for this message: it is not an answer of a model.");
+        let doc = self.machine.replica.docs.get(&conversation).ok_or_else(no_conversation)?;
+        let node = doc.node(answer).ok_or_else(|| Error::new(Kind::NotFound, "There is no such message here."))?;
+        let model = node.run.as_ref().map(|run| run.model.clone()).or_else(|| node.model.clone()).ok_or_else(no_run)?;
+        let remembered = self.requests.iter().find(|(known, _)| *known == answer).map(|(_, request)| request.clone());
+        let (request, note) = match remembered {
+            Some(request) => (request, None),
+            None => {
+                let leaf = node.continues.or(node.parent);
+                let missing = prompt::missing(doc, leaf);
+                let continues = node.continues.is_some();
+                self.load_contents(conversation, missing).await?;
+                let doc = self.machine.replica.docs.get(&conversation).ok_or_else(no_conversation)?;
+                let request = Request {
+                    model: model.model.clone(),
+                    messages: prompt::messages(doc, leaf, None),
+                    parameters: doc.conversation.parameters.clone(),
+                    continues,
+                    conversation: conversation.to_string(),
+                };
+                let note = "Put together again from the stored messages, with the system prompt and the parameters as they are now.";
+                (request, Some(note.to_owned()))
+            }
+        };
+        let mut preview = self.preview(&model, &request)?;
+        preview.notes.extend(note);
+        Ok(preview)
+    }
+
+    /// What would be sent for a draft.
+    async fn request_for(
+        &mut self,
+        conversation: ConversationId,
+        parent: Option<NodeId>,
+        draft: Option<String>,
+        model: Option<ModelRef>,
+    ) -> Result<RequestPreview> {
+        if !self.load(conversation).await? {
+            return Err(no_conversation());
+        }
+        let doc = self.machine.replica.docs.get(&conversation).ok_or_else(no_conversation)?;
+        let missing = prompt::missing(doc, parent);
+        self.load_contents(conversation, missing).await?;
+        let doc = self.machine.replica.docs.get(&conversation).ok_or_else(no_conversation)?;
+        let model = match model.or_else(|| doc.conversation.row.model.clone()) {
+            Some(model) => model,
+            None => self.machine.default_model()?,
+        };
+        let request = Request {
+            model: model.model.clone(),
+            messages: prompt::messages(doc, parent, draft.as_deref()),
+            parameters: doc.conversation.parameters.clone(),
+            continues: false,
+            conversation: conversation.to_string(),
+        };
+        self.preview(&model, &request)
+    }
+
+    fn preview(&self, model: &ModelRef, request: &Request) -> Result<RequestPreview> {
+        let backend = self.backends.get(&model.backend).and_then(|slot| slot.backend.as_ref());
+        Ok(backend.ok_or_else(|| self.no_backend(&model.backend))?.preview(request))
+    }
+}
+
+fn no_conversation() -> Error {
+    Error::new(Kind::NotFound, "There is no such conversation; it may have been deleted.")
+        .hint("`arbour conversations ls` lists those that there are.")
+}

@@ -1,0 +1,287 @@
+//! Carrying out what the machine says: commit, number, apply, send, acknowledge, in that order.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Seat;
+use super::driver::{Host, Whose, now};
+use super::runs::Work;
+use crate::backend::Request;
+use crate::core::machine::Start;
+use crate::core::{Effect, Input, Write};
+use crate::error::{Error, Kind, Result};
+use crate::proto::wire::{HostFrame, Welcome};
+use crate::proto::{Ack, Command, CommandId, ConversationId, Event, EventKind, Finish, IdGen, Level, MAJOR, MINOR, NodeId, Opened};
+
+/// Documents at hand beyond which those that nobody needs are let go.
+const MOST_DOCS: usize = 16;
+
+impl Host {
+    /// Numbers an event, applies it and sends it to whom it concerns. What it says is committed.
+    pub(super) fn emit(&mut self, kind: EventKind) {
+        self.seq += 1;
+        let event = Arc::new(Event { seq: self.seq, at: now(), kind });
+        self.machine.replica.apply(&event);
+        self.seats.fan_out(&event, &self.machine);
+    }
+
+    pub(super) fn ack(&mut self, seat: Seat, id: CommandId, result: Result<Ack>) {
+        self.seats.answer(seat, HostFrame::Ack { id, result });
+    }
+
+    /// A client's command.
+    pub(super) async fn command(&mut self, seat: Seat, id: CommandId, command: Command) {
+        if self.must_wait(&command).await {
+            self.waiting.push((seat, id, command));
+            return;
+        }
+        let Some(client) = self.seats.client(seat) else { return };
+        match self.was_applied(id, &command).await {
+            Ok(false) => {}
+            Ok(true) => return self.ack(seat, id, Ok(Ack::Done)),
+            Err(error) => return self.ack(seat, id, Err(error)),
+        }
+        if let Err(error) = self.bring_to_hand(&command).await {
+            return self.ack(seat, id, Err(error));
+        }
+        if let Command::View { conversation: Some(conversation) } = &command
+            && self.machine.replica.docs.contains_key(conversation)
+        {
+            self.remember_last(*conversation).await;
+        }
+        let deleted = if let Command::DeleteConversation { conversation } = &command { Some(*conversation) } else { None };
+        let input = Input::Command { client, id, command, run: IdGen::Real.fresh() };
+        let effects = self.machine.handle(input, now());
+        self.carry_out(effects, Some((seat, id))).await;
+        if deleted.is_some() && self.machine.replica.last == deleted {
+            self.machine.replica.last = None;
+        }
+        if self.machine.replica.docs.len() > MOST_DOCS {
+            self.machine.evict();
+        }
+    }
+
+    /// Whether a command that changes what is stored was carried out before.
+    async fn was_applied(&self, id: CommandId, command: &Command) -> Result<bool> {
+        match command {
+            // These leave no mark, and doing them twice does nothing twice.
+            Command::View { .. }
+            | Command::Watch { .. }
+            | Command::SetDraft { .. }
+            | Command::Stop { .. }
+            | Command::StartModel { .. }
+            | Command::StopModel { .. }
+            | Command::Refresh
+            | Command::OpenGguf { .. }
+            | Command::PullStarter { .. }
+            | Command::CancelPull { .. }
+            | Command::Shutdown { .. }
+            | Command::Listen { .. } => Ok(false),
+            Command::NewConversation { .. }
+            | Command::Rename { .. }
+            | Command::DeleteConversation { .. }
+            | Command::SetSystem { .. }
+            | Command::SetParameter { .. }
+            | Command::SetModel { .. }
+            | Command::Send { .. }
+            | Command::Add { .. }
+            | Command::Answer { .. }
+            | Command::SetHead { .. }
+            | Command::SetBranch { .. }
+            | Command::SetFavourite { .. }
+            | Command::AddBackend { .. }
+            | Command::SetSetting { .. } => self.store.was_applied(id).await,
+        }
+    }
+
+    /// Loads what the machine needs for a command.
+    async fn bring_to_hand(&mut self, command: &Command) -> Result<()> {
+        loop {
+            let needs = self.machine.needs(command);
+            if let Some(conversation) = needs.conversation {
+                if !self.load(conversation).await? {
+                    // The machine says that there is no such conversation.
+                    return Ok(());
+                }
+            } else if needs.contents.is_empty() {
+                return Ok(());
+            } else if let Command::Send { conversation, .. } | Command::Answer { conversation, .. } = command {
+                self.load_contents(*conversation, needs.contents).await?;
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Puts a stored conversation at hand. Says whether there is one.
+    pub(super) async fn load(&mut self, conversation: ConversationId) -> Result<bool> {
+        if self.machine.replica.docs.contains_key(&conversation) {
+            return Ok(true);
+        }
+        let Some((conversation, nodes)) = self.store.open_conversation(conversation).await? else { return Ok(false) };
+        self.machine.load(Opened { seq: self.seq, conversation, nodes, contents: Vec::new() });
+        Ok(true)
+    }
+
+    /// Puts stored contents at hand. What is not stored is empty.
+    pub(super) async fn load_contents(&mut self, conversation: ConversationId, nodes: Vec<NodeId>) -> Result<()> {
+        let mut contents = self.store.contents(nodes.clone()).await?;
+        for node in nodes {
+            if !contents.iter().any(|(known, _)| *known == node) {
+                contents.push((node, Vec::new()));
+            }
+        }
+        self.machine.load_contents(conversation, contents);
+        Ok(())
+    }
+
+    /// Carries out effects in order. `asked` is who is to hear of a failure.
+    pub(super) async fn carry_out(&mut self, effects: Vec<Effect>, asked: Option<(Seat, CommandId)>) {
+        let mut effects = effects.into_iter();
+        while let Some(effect) = effects.next() {
+            match effect {
+                Effect::Persist { writes, sync } => {
+                    let kept = if asked.is_none() { writes.clone() } else { Vec::new() };
+                    if let Err(error) = self.store.write(writes, sync).await {
+                        match asked {
+                            Some((seat, id)) => {
+                                // Nothing was shown, so nothing has happened.
+                                for effect in effects {
+                                    if let Effect::Start(start) = effect {
+                                        self.machine.forget_run(start.node);
+                                    }
+                                }
+                                return self.ack(seat, id, Err(error));
+                            }
+                            // What came from a model is shown all the same, and owed to the disk.
+                            None => self.owe(kept, error),
+                        }
+                    }
+                }
+                Effect::Load(opened) => self.machine.load(*opened),
+                Effect::Emit(kind) => self.emit(kind),
+                Effect::Start(start) => self.start_run(*start),
+                Effect::Abort { node } => self.runs.stop(node, Error::new(Kind::Cancelled, "The answer was stopped.")),
+                Effect::Ack { id, result, .. } => {
+                    if let Some((seat, _)) = asked {
+                        self.ack(seat, id, result);
+                    }
+                }
+                Effect::Perform { id, command, .. } => {
+                    if let Some((seat, _)) = asked {
+                        Box::pin(self.perform(seat, id, command)).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Keeps what could not be committed, to be tried again. People are told once.
+    fn owe(&mut self, writes: Vec<Write>, error: Error) {
+        if self.debt.is_empty() {
+            self.emit(EventKind::Notice { level: Level::Error, error });
+        }
+        for write in writes {
+            // Only the last state of a message counts.
+            let same = |known: &Write| match (known, &write) {
+                (Write::Checkpoint { node: a, .. }, Write::Checkpoint { node: b, .. }) => a == b,
+                (Write::Checkpoint { node, .. }, Write::Finish { node: ended, .. }) => *node == ended.id,
+                (Write::Conversation(a), Write::Conversation(b)) => a.row.id == b.row.id,
+                _ => false,
+            };
+            self.debt.retain(|known| !same(known));
+            self.debt.push(write);
+        }
+    }
+
+    fn start_run(&mut self, start: Start) {
+        let node = start.node;
+        let backend = self.backends.get(&start.model.backend).and_then(|slot| slot.backend.clone());
+        let Some(backend) = backend else {
+            let error = self.no_backend(&start.model.backend);
+            let inbox = self.inbox.clone();
+            // Through the inbox, since the effects of this command are still being carried out.
+            self.spawn(Whose::Run(node), async move {
+                drop(inbox.send(super::Message::Run { node, news: super::runs::News::Ended(Err(error)) }).await);
+            });
+            return;
+        };
+        let request = Request {
+            model: start.model.model,
+            messages: start.messages,
+            parameters: start.parameters,
+            continues: start.continues,
+            conversation: start.conversation.to_string(),
+        };
+        self.sent(node, request.clone());
+        let work = Work { node, backend, request, accepted: Instant::now(), inbox: self.inbox.clone() };
+        let task = self.runs.begin(work);
+        self.spawn(Whose::Run(node), task);
+    }
+
+    /// Why a backend cannot be asked.
+    pub(super) fn no_backend(&self, name: &str) -> Error {
+        let shown = crate::error::quoted(name);
+        match self.machine.replica.backends.iter().find(|status| status.name == name).map(|status| status.error.clone()) {
+            Some(Some(error)) => error,
+            Some(None) => {
+                Error::new(Kind::Unreachable, format!("The backend {shown} has not answered yet.")).hint("Try again in a moment.")
+            }
+            None => Error::new(Kind::NoModel, format!("There is no backend called {shown} any more."))
+                .hint("Choose another model, or put the backend back into config.toml."),
+        }
+    }
+
+    pub(super) async fn run_ended(&mut self, node: NodeId, result: Result<Finish>) {
+        let backend = self.runs.ended(node);
+        let unreachable = matches!(&result, Err(e) if matches!(e.kind, Kind::Unreachable | Kind::Refused | Kind::Disconnected));
+        if let Some(fault) = result.as_ref().err().filter(|error| error.kind == Kind::Internal) {
+            self.emit(EventKind::Notice { level: Level::Error, error: fault.clone() });
+        }
+        let effects = self.machine.handle(Input::Ended { node, result }, now());
+        self.carry_out(effects, None).await;
+        if self.machine.replica.docs.len() > MOST_DOCS {
+            self.machine.evict();
+        }
+        if let Some(backend) = backend.filter(|_| self.ending.is_none()) {
+            self.after_run(&backend, unreachable);
+        }
+    }
+
+    /// Remembers which conversation was opened last, for the next screen.
+    async fn remember_last(&mut self, conversation: ConversationId) {
+        if self.machine.replica.last == Some(conversation) || self.machine.is_unsaved(conversation) {
+            return;
+        }
+        self.machine.replica.last = Some(conversation);
+        let write = Write::Setting { key: LAST_CONVERSATION.to_owned(), value: conversation.to_string().into() };
+        if let Err(error) = self.store.write(vec![write], false).await {
+            tracing::warn!(%error, "the last conversation was not remembered");
+        }
+    }
+
+    /// Gives a client that was too slow everything anew.
+    pub(super) async fn resync(&mut self, seat: Seat) {
+        let snapshot = match self.snapshot().await {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                tracing::error!(%error, "no snapshot for a slow client");
+                self.seats.leave(seat);
+                return;
+            }
+        };
+        let welcome = Welcome {
+            major: MAJOR,
+            minor: MINOR,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            kept: self.options.kept,
+            snapshot,
+        };
+        self.seats.answer(seat, HostFrame::Welcome(Box::new(welcome)));
+    }
+}
+
+/// The setting that remembers which conversation was opened last.
+pub(super) const LAST_CONVERSATION: &str = "last_conversation";

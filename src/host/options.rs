@@ -1,0 +1,103 @@
+//! What a host is told when it starts.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::backend::discover::{Discovered, Places, discover};
+use crate::backend::{Backend, Spec, build};
+use crate::config::{ApiKey, Loaded, Paths};
+use crate::error::{Error, Result};
+use crate::proto::BackendKind;
+
+/// Makes a backend of a spec.
+pub type Build = Arc<dyn Fn(&Spec) -> Result<Arc<dyn Backend>> + Send + Sync>;
+
+/// Looks for servers on this machine.
+pub type Discover = Arc<dyn Fn() -> BoxFuture<'static, Discovered> + Send + Sync>;
+
+/// A backend of the configuration.
+#[derive(Debug, Clone)]
+pub struct Configured {
+    /// Without the key.
+    pub spec: Spec,
+    /// Fetched when the backend is first asked for something.
+    pub key: Option<ApiKey>,
+}
+
+/// What a host is told when it starts.
+#[derive(Clone)]
+pub struct HostOptions {
+    /// The folder of lock, token, socket and log.
+    pub state: PathBuf,
+    pub database: PathBuf,
+    /// How long it waits after the last client has left with nothing going on.
+    pub linger: Duration,
+    /// It stays until it is told to end (`serve`).
+    pub kept: bool,
+    pub backends: Vec<Configured>,
+    pub build: Build,
+    /// `None`: nothing is looked for.
+    pub discover: Option<Discover>,
+    /// Where `AddBackend` writes to.
+    pub config_file: PathBuf,
+    /// What is wrong with the configuration; clients are told.
+    pub problems: Vec<Error>,
+}
+
+/// The name of the engine inside arbour, as models show it.
+pub const EMBEDDED: &str = "embedded";
+
+impl HostOptions {
+    /// As the configuration and its folders say.
+    #[must_use]
+    pub fn new(paths: &Paths, loaded: Loaded) -> Self {
+        let Loaded { config, problems } = loaded;
+        let mut backends: Vec<Configured> = config
+            .backends
+            .into_iter()
+            .map(|backend| {
+                let models = if backend.kind == BackendKind::Embedded { config.embedded.models.clone() } else { Vec::new() };
+                let url = backend.url.unwrap_or_default();
+                Configured {
+                    spec: Spec { name: backend.name, kind: Some(backend.kind), url, models, ..Spec::default() },
+                    key: backend.api_key,
+                }
+            })
+            .collect();
+        let fetched = paths.models();
+        match backends.iter_mut().find(|backend| backend.spec.kind == Some(BackendKind::Embedded)) {
+            Some(engine) => engine.spec.models.push(fetched),
+            None if cfg!(feature = "embedded") => {
+                let mut models = config.embedded.models;
+                models.push(fetched);
+                let spec = Spec { name: EMBEDDED.to_owned(), kind: Some(BackendKind::Embedded), models, ..Spec::default() };
+                backends.push(Configured { spec, key: None });
+            }
+            None => {}
+        }
+        let places = Places::from_env();
+        let looks: Discover = Arc::new(move || {
+            let places = places.clone();
+            Box::pin(async move { discover(&places).await })
+        });
+        Self {
+            state: paths.state.clone(),
+            database: paths.database(),
+            config_file: paths.config_file(),
+            linger: config.linger,
+            kept: false,
+            backends,
+            build: Arc::new(build),
+            discover: config.discover.then_some(looks),
+            problems,
+        }
+    }
+
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+}

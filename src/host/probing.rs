@@ -1,0 +1,222 @@
+//! Looking at backends: at start, when somebody asks, after runs, and when a client comes; never on a clock that nobody watches.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::backends::{self, Asked, Depth};
+use super::driver::{Host, Whose};
+use super::options::Configured;
+use super::{Message, Seat};
+use crate::backend::discover::Discovered;
+use crate::error::Error;
+use crate::metrics::Sampler;
+use crate::proto::{Ack, BackendKind, Command, CommandId, EventKind, ModelInfo, ModelState, Sample};
+
+/// How often a backend on the network is asked for its latency while somebody watches.
+const PING: Duration = Duration::from_secs(15);
+
+impl Host {
+    /// The first look: at what is configured, and around.
+    pub(super) fn look_first(&mut self) {
+        for configured in self.options.backends.clone() {
+            self.add(configured);
+        }
+        self.look_around();
+        self.check_settled();
+    }
+
+    /// Takes a backend in and asks it.
+    pub(super) fn add(&mut self, configured: Configured) {
+        let name = configured.spec.name.clone();
+        let shown = configured.spec.kind.map(|kind| backends::connecting(&configured, kind));
+        if self.backends.add(configured, &self.options.build) {
+            if let Some(status) = shown {
+                self.emit(EventKind::Backend(status));
+            }
+            self.ask_backend(&name);
+        }
+    }
+
+    fn look_around(&mut self) {
+        let Some(discover) = self.options.discover.clone().filter(|_| !self.discovering) else { return };
+        self.discovering = true;
+        let inbox = self.inbox.clone();
+        self.spawn(Whose::Discovery, async move {
+            // A host that has ended does not care.
+            drop(inbox.send(Message::Discovered(discover().await)).await);
+        });
+    }
+
+    pub(super) fn discovered(&mut self, found: Discovered) {
+        self.discovering = false;
+        self.looked_at = found.looked_at;
+        for spec in found.found {
+            self.add(Configured { spec, key: None });
+        }
+        self.check_settled();
+    }
+
+    /// Asks a backend whether it is there and for its models.
+    pub(super) fn ask_backend(&mut self, name: &str) {
+        self.ask_depth(name, Depth::Models);
+    }
+
+    fn ask_depth(&mut self, name: &str, depth: Depth) {
+        if let Some(question) = self.backends.ask(name, depth, &self.options.build, Instant::now()) {
+            let inbox = self.inbox.clone();
+            self.spawn(Whose::Backend(name.to_owned()), async move {
+                drop(inbox.send(Message::Asked(Box::new(question.await))).await);
+            });
+        }
+    }
+
+    pub(super) async fn backend_asked(&mut self, asked: Asked) {
+        let Asked { name, backend, probe, models } = asked;
+        let follow = self.backends.asked(&name, backend);
+        let Some(slot) = self.backends.get(&name) else { return };
+        let kind = slot.configured.spec.kind.unwrap_or(BackendKind::OpenAi);
+        let mut status = backends::status(&slot.configured, kind, &probe);
+        match models {
+            Some(Ok(models)) => self.take_models(&name, models),
+            Some(Err(error)) => status = backends::status(&slot.configured, kind, &Err(error)),
+            None => {}
+        }
+        if status.error.is_some() {
+            self.forget_states(&name);
+        }
+        if self.machine.replica.backends.iter().find(|known| known.name == name) != Some(&status) {
+            self.emit(EventKind::Backend(status));
+        }
+        if let Some(depth) = follow {
+            self.ask_depth(&name, depth);
+        }
+        self.go_on_waiting().await;
+        self.check_settled();
+    }
+
+    /// The task that asked a backend ended in a fault.
+    pub(super) async fn backend_failed(&mut self, name: &str, error: Error) {
+        self.backend_asked(Asked { name: name.to_owned(), backend: None, probe: Err(error), models: None }).await;
+    }
+
+    fn take_models(&mut self, name: &str, mut models: Vec<ModelInfo>) {
+        let favourites = self.favourites();
+        for model in &mut models {
+            model.favourite = favourites.contains(&model.reference().to_string());
+        }
+        let alive = |state| matches!(state, ModelState::Loaded | ModelState::Loading | ModelState::Sleeping);
+        if let Some(slot) = self.backends.get_mut(name) {
+            slot.started.retain(|started| models.iter().any(|model| model.name == *started && alive(model.state)));
+            slot.expires = models.iter().filter(|model| alive(model.state)).filter_map(|model| model.expires).min();
+        }
+        if !self.machine.replica.models.iter().filter(|known| known.backend == name).eq(&models) {
+            self.emit(EventKind::Models { backend: name.to_owned(), models });
+        }
+    }
+
+    /// A backend that does not answer: what was known of its models' states is known no more.
+    fn forget_states(&mut self, name: &str) {
+        let mut models: Vec<ModelInfo> = self.machine.replica.models.iter().filter(|model| model.backend == name).cloned().collect();
+        if models.iter().any(|model| model.state != ModelState::Unknown) {
+            for model in &mut models {
+                model.state = ModelState::Unknown;
+                model.permille = None;
+            }
+            self.emit(EventKind::Models { backend: name.to_owned(), models });
+        }
+    }
+
+    /// After a run: where the server keeps models by itself, their states have changed.
+    pub(super) fn after_run(&mut self, name: &str, unreachable: bool) {
+        let kind = self.backends.get(name).and_then(|slot| slot.configured.spec.kind);
+        if unreachable || kind != Some(BackendKind::OpenAi) {
+            self.ask_backend(name);
+        }
+    }
+
+    /// Whether a command must wait until the first look at the backends is over: which model answers is not known before.
+    pub(super) async fn must_wait(&mut self, command: &Command) -> bool {
+        if self.settled {
+            return false;
+        }
+        let named = match command {
+            Command::StartModel { model, .. } | Command::StopModel { model } => Some(model.clone()),
+            Command::Send { model: Some(model), .. } | Command::Answer { model: Some(model), .. } => Some(model.clone()),
+            Command::Send { conversation, .. } | Command::Answer { conversation, .. } => {
+                // What cannot be loaded is said when the command is handled.
+                if !self.load(*conversation).await.unwrap_or(false) {
+                    return false;
+                }
+                self.machine.replica.docs.get(conversation).and_then(|doc| doc.conversation.row.model.clone())
+            }
+            _ => return false,
+        };
+        named.is_none_or(|model| self.backends.get(&model.backend).is_none_or(|slot| slot.backend.is_none()))
+    }
+
+    pub(super) async fn go_on_waiting(&mut self) {
+        for (seat, id, command) in std::mem::take(&mut self.waiting) {
+            Box::pin(self.command(seat, id, command)).await;
+        }
+    }
+
+    pub(super) fn refresh(&mut self, seat: Seat, id: CommandId) {
+        self.refreshing.push((seat, id));
+        if self.settled {
+            for name in self.backends.names() {
+                self.ask_backend(&name);
+            }
+            self.look_around();
+        }
+        self.check_settled();
+    }
+
+    /// Tells those who wait when every backend has answered or given up.
+    fn check_settled(&mut self) {
+        if self.discovering || self.backends.is_busy() {
+            return;
+        }
+        let (looked_at, pip) = (self.looked_at.clone(), pip());
+        let replica = &self.machine.replica;
+        if !self.settled || replica.looked_at != looked_at || replica.pip != pip {
+            self.settled = true;
+            self.emit(EventKind::Discovered { looked_at, pip });
+            if !self.waiting.is_empty() {
+                let inbox = self.inbox.clone();
+                self.spawn(Whose::Other, async move { drop(inbox.send(Message::Settle).await) });
+            }
+        }
+        for (seat, id) in std::mem::take(&mut self.refreshing) {
+            self.ack(seat, id, Ok(Ack::Done));
+        }
+    }
+
+    /// What the machine was read to be, with what the host knows itself.
+    pub(super) fn sampled(&mut self, (sampler, mut sample): (Sampler, Sample)) {
+        if !self.seats.watched() {
+            return;
+        }
+        self.sampler = Some(sampler);
+        sample.tokens_per_s = self.runs.rate();
+        sample.ttft_ms = self.last_ttft;
+        sample.latency_ms = self.machine.replica.backends.iter().map(|backend| (backend.name.clone(), backend.latency_ms)).collect();
+        self.emit(EventKind::Metrics(sample));
+        for name in self.backends.unasked_since(Instant::now(), PING) {
+            self.ask_depth(&name, Depth::Probe);
+        }
+    }
+
+    /// Asks backends again whose models were to unload about now.
+    pub(super) fn look_after_expired(&mut self) {
+        for name in self.backends.take_expired(super::driver::now()) {
+            self.ask_backend(&name);
+        }
+    }
+}
+
+/// Whether pip is there.
+fn pip() -> bool {
+    let Some(path) = std::env::var_os("PATH") else { return false };
+    std::env::split_paths(&path).any(|folder| ["pip3", "pip"].iter().any(|name| folder.join(name).is_file()))
+}
