@@ -14,6 +14,7 @@ pub mod config;
 pub mod core;
 pub mod daemon;
 pub mod error;
+pub mod fetch;
 pub mod host;
 pub mod metrics;
 pub mod proto;

@@ -14,7 +14,7 @@ mod replica;
 mod tree;
 mod write;
 
-pub use machine::{Effect, Input, Machine};
+pub use machine::{Effect, Input, Machine, measure};
 pub use replica::{Replica, Touched};
 pub use tree::Doc;
 pub use write::Write;

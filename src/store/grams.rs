@@ -1,4 +1,5 @@
-//! The words of the full-text index: every run of one, two or three characters within a word.
+//! The words of the full-text index: every run of one, two or three characters within a word, and of four in
+//! alphabets.
 //!
 //! Owns: how text is folded for comparison, and how grams are written as tokens. Invariant: if a folded word stands somewhere in
 //! a text, all grams of the word are among the grams of the text; so the index may find too much, never too little.
@@ -40,35 +41,42 @@ pub(super) fn fold(text: &str) -> String {
     text.chars().map(fold_char).collect()
 }
 
-/// Up to three characters of 20 bits each, and above them how many they are.
-fn gram(chars: &[char]) -> u64 {
-    chars.iter().fold(0, |packed, c| (packed << 20) | (u64::from(*c as u32) & 0xF_FFFF)) | ((chars.len() as u64) << 60)
+/// Below the first ideograph: scripts with so few letters that three of them in a row stand in too many messages, so that four are
+/// kept too. Four such characters fit into 56 bits.
+fn is_of_few(c: char) -> bool {
+    (c as u32) < 0x2E80
 }
 
-/// Every letter and digit of ASCII stands in nearly every message, so a gram of one of them alone narrows nothing down.
-fn tells_something(c: char) -> bool {
-    !c.is_ascii_alphanumeric()
+/// A gram as a number, to be sorted: in the highest bits how many characters it has, below them the characters, 20 bits each, or 14
+/// bits when there are four. (Private characters of the last plane may share a number.)
+fn gram(chars: &[char]) -> u64 {
+    let wide = if chars.len() == 4 { 14 } else { 20 };
+    let mask = (1 << wide) - 1;
+    chars.iter().fold(0, |packed, c| (packed << wide) | (u64::from(*c as u32) & mask)) | ((chars.len() as u64) << 60)
 }
 
 /// The tokens of a text, for the index; empty when there is nothing to find.
 pub(super) fn tokens_of(text: &str) -> String {
-    let mut grams: Vec<u64> = Vec::with_capacity(text.len().min(1 << 20) * 2);
-    let mut last = [' '; 2];
+    let mut grams: Vec<u64> = Vec::with_capacity(text.len().min(1 << 20) * 3);
+    // The word so far, its last four characters; how many of them are of few, counted from the end.
+    let mut last = [' '; 4];
+    let mut length = 0;
+    let mut of_few = 0;
     for c in text.chars().map(fold_char) {
         if c == ' ' {
-            last = [' '; 2];
+            (length, of_few) = (0, 0);
             continue;
         }
-        if tells_something(c) {
-            grams.push(gram(&[c]));
+        last.rotate_left(1);
+        last[3] = c;
+        length = 3.min(length) + 1;
+        of_few = if is_of_few(c) { of_few + 1 } else { 0 };
+        for take in 1..=length.min(3) {
+            grams.push(gram(&last[4 - take..]));
         }
-        if last[1] != ' ' {
-            grams.push(gram(&[last[1], c]));
-            if last[0] != ' ' {
-                grams.push(gram(&[last[0], last[1], c]));
-            }
+        if of_few >= 4 {
+            grams.push(gram(&last));
         }
-        last = [last[1], c];
     }
     grams.sort_unstable();
     grams.dedup();
@@ -80,34 +88,41 @@ pub(super) fn tokens_of(text: &str) -> String {
     tokens
 }
 
-/// The tokens that a text must have if it contains `word` (folded, without spaces). Empty when they would tell nothing.
+/// The tokens that a text must have if it contains `word` (folded, without spaces): the longest that cover the word.
 pub(super) fn tokens_for(word: &str) -> Vec<String> {
     let chars: Vec<char> = word.chars().collect();
-    let mut grams: Vec<u64> = match chars.as_slice() {
-        [] => Vec::new(),
-        [one] => Vec::from_iter(tells_something(*one).then(|| gram(&[*one]))),
-        [_, _] => vec![gram(&chars)],
-        _ => chars.windows(3).map(gram).collect(),
-    };
+    let mut grams: Vec<u64> = Vec::new();
+    if chars.len() < 3 {
+        grams.push(gram(&chars));
+    } else {
+        let four = |at: usize| chars.get(at..at + 4).is_some_and(|four| four.iter().copied().all(is_of_few));
+        for (at, three) in chars.windows(3).enumerate() {
+            if four(at) {
+                grams.push(gram(&chars[at..at + 4]));
+            } else if at == 0 || !four(at - 1) {
+                grams.push(gram(three));
+            }
+        }
+    }
     grams.sort_unstable();
     grams.dedup();
-    grams
-        .into_iter()
-        .map(|gram| {
-            let mut token = String::new();
-            write_token(gram, &mut token);
-            token
-        })
-        .collect()
+    let written = grams.into_iter().map(|gram| {
+        let mut token = String::new();
+        write_token(gram, &mut token);
+        token
+    });
+    written.collect()
 }
 
-/// Writes a gram: each character as two digits of base 32 when its number is below 896 (Latin, Greek), else as `s` and four digits.
-/// The first digit tells which, so two different grams never look alike. Planes 15 and 16 (private use) may share a token.
+/// Writes a gram in base 32: each character as two digits when its number is below 896 (Latin, Greek), else as `s` and four
+/// digits. The first digit tells which, so two different grams never look alike.
 fn write_token(gram: u64, out: &mut String) {
     const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
     let digit = |number: u64| char::from(DIGITS[(number & 31) as usize]);
-    for at in (0..gram >> 60).rev() {
-        let c = (gram >> (20 * at)) & 0xF_FFFF;
+    let many = gram >> 60;
+    let wide = if many == 4 { 14 } else { 20 };
+    for at in (0..many).rev() {
+        let c = (gram >> (wide * at)) & ((1 << wide) - 1);
         if c < 28 * 32 {
             out.extend([digit(c >> 5), digit(c)]);
         } else {

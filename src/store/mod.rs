@@ -273,10 +273,3 @@ fn open_file(path: &Path, flags: OpenFlags, vfs: Option<&str>) -> rusqlite::Resu
         None => Connection::open_with_flags(path, flags),
     }
 }
-
-/// Characters that may stand on one line of a screen or a log: no control characters, no changes of direction, none of [`MARKS`].
-fn is_harmless(c: char) -> bool {
-    !c.is_control()
-        && !MARKS.contains(&c)
-        && !matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-}

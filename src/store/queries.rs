@@ -9,7 +9,6 @@ use std::sync::LazyLock;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::Stats;
 use super::fault::Fault;
@@ -53,15 +52,17 @@ pub(super) const CONVERSATION: &str = concat!(
 );
 pub(super) const BRANCHES: &str = "SELECT name, leaf FROM branch WHERE conversation = ?1";
 pub(super) const FURTHER: &str = "SELECT parent FROM node_parent WHERE node = ?1 ORDER BY at";
-/// Messages with their runs, in order of addition.
-pub(super) static NODES: LazyLock<String> = LazyLock::new(|| {
+/// Messages in order of addition.
+pub(super) const NODES: &str =
+    "SELECT key, id, parent, merged, role, state, created, model, continues, copy_of, bytes, tokens, hidden, snippet
+     FROM node WHERE conversation = ?1 ORDER BY key";
+/// Their runs, in the same order. A join would read some dozen empty columns for each message that has no run.
+pub(super) static RUNS: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT n.key, n.id, n.parent, n.merged, n.role, n.state, n.created, n.model, n.continues, n.copy_of, n.bytes, n.tokens,
-                n.hidden, n.snippet, r.id, r.model, r.started, r.finished, r.finish, r.error, {FIGURE_COLUMNS}
-         FROM node AS n LEFT JOIN run AS r ON r.node = n.key WHERE n.conversation = ?1 ORDER BY n.key"
+        "SELECT r.node, r.id, r.model, r.started, r.finished, r.finish, r.error, r.sources, {FIGURE_COLUMNS}
+         FROM node AS n JOIN run AS r ON r.node = n.key WHERE n.conversation = ?1 ORDER BY n.key"
     )
 });
-const FIRST_FIGURE: usize = 20;
 
 /// Conversations by last change, newest first; `filter` is a part of the title, upper and lower case alike.
 pub(super) fn conversations(
@@ -136,73 +137,83 @@ pub(super) fn open(connection: &mut Connection, id: ConversationId) -> Result<Op
 }
 
 fn nodes(connection: &Connection, conversation: i64, expected: u32) -> Result<Vec<Node>, Fault> {
-    let mut models: HashMap<i64, ModelRef> = HashMap::new();
-    let mut ids: HashMap<i64, Uuid> = HashMap::with_capacity(expected as usize);
-    let mut nodes = Vec::with_capacity(expected as usize);
-    let mut merges: Vec<(usize, i64)> = Vec::new();
-    let mut statement = connection.prepare_cached(&NODES)?;
+    let mut models = Models { connection, known: HashMap::new() };
+    let mut keys: Vec<i64> = Vec::with_capacity(expected as usize);
+    let mut nodes: Vec<Node> = Vec::with_capacity(expected as usize);
+    let mut merges: Vec<usize> = Vec::new();
+    let mut statement = connection.prepare_cached(NODES)?;
     let mut found = statement.query([conversation])?;
     while let Some(row) = found.next()? {
-        let key: i64 = row.get(0)?;
-        let id = uuid(row, 1)?;
-        ids.insert(key, id);
         if row.get::<_, i64>(3)? > 0 {
-            merges.push((nodes.len(), key));
+            merges.push(nodes.len());
         }
-        let mut model = |column: usize| {
-            let Some(key) = row.get::<_, Option<i64>>(column)? else { return Ok(None) };
-            match models.get(&key) {
-                Some(model) => Ok(Some(model.clone())),
-                None => model_of(connection, key).map(|model| Some(models.entry(key).or_insert(model).clone())),
-            }
-        };
-        let run = match uuid_if(row, 14)? {
-            Some(id) => run_at(row, id, model(15)?)?,
-            None => None,
-        };
+        // Parents come before their children, and keys rise.
+        let parent = row.get::<_, Option<i64>>(2)?.and_then(|parent| keys.binary_search(&parent).ok()).map(|at| nodes[at].id);
+        keys.push(row.get(0)?);
         nodes.push(Node {
-            id: NodeId(id),
-            // Parents come before their children, so they are known by now.
-            parent: row.get::<_, Option<i64>>(2)?.and_then(|parent| ids.get(&parent).copied()).map(NodeId),
+            id: NodeId(uuid(row, 1)?),
+            parent,
             further_parents: Vec::new(),
             role: role(row, 4)?,
             state: state(row, 5)?,
             created: row.get(6)?,
-            model: model(7)?,
+            model: row.get::<_, Option<i64>>(7)?.map(|key| models.get(key)).transpose()?,
             continues: uuid_if(row, 8)?.map(NodeId),
             copy_of: uuid_if(row, 9)?.map(NodeId),
             bytes: unsigned(row, 10)?,
             tokens: unsigned(row, 11)?,
             hidden: row.get(12)?,
             snippet: row.get(13)?,
-            run,
+            run: None,
         });
     }
-    for (at, key) in merges {
+    let mut statement = connection.prepare_cached(&RUNS)?;
+    let mut found = statement.query([conversation])?;
+    while let Some(row) = found.next()? {
+        if let Ok(at) = keys.binary_search(&row.get(0)?) {
+            nodes[at].run = Some(run(row, &mut models)?);
+        }
+    }
+    for at in merges {
         let mut statement = connection.prepare_cached(FURTHER)?;
-        nodes[at].further_parents = statement.query_map([key], |row| uuid(row, 0).map(NodeId))?.collect::<rusqlite::Result<_>>()?;
+        let parents = statement.query_map([keys[at]], |row| uuid(row, 0).map(NodeId))?;
+        nodes[at].further_parents = parents.collect::<rusqlite::Result<_>>()?;
     }
     Ok(nodes)
 }
 
-fn run_at(row: &Row<'_>, id: Uuid, model: Option<ModelRef>) -> rusqlite::Result<Option<Run>> {
-    let Some(model) = model else { return Ok(None) };
-    Ok(Some(Run {
-        id: id.into(),
-        model,
-        started: row.get(16)?,
-        finished: row.get(17)?,
-        finish: words::finish(row, 18)?,
-        error: row.get_ref(19)?.as_str_or_null()?.is_some().then(|| json(row, 19)).transpose()?,
+fn run(row: &Row<'_>, models: &mut Models<'_>) -> rusqlite::Result<Run> {
+    Ok(Run {
+        id: uuid(row, 1)?.into(),
+        model: models.get(row.get(2)?)?,
+        started: row.get(3)?,
+        finished: row.get(4)?,
+        finish: words::finish(row, 5)?,
+        error: row.get_ref(6)?.as_str_or_null()?.is_some().then(|| json(row, 6)).transpose()?,
+        // Live only: nobody asks how far a run was that is over.
         progress: Progress::default(),
-        figures: figures_at(row, FIRST_FIGURE)?,
-    }))
+        figures: figures_at(row, 7)?,
+    })
 }
 
-fn model_of(connection: &Connection, key: i64) -> rusqlite::Result<ModelRef> {
-    connection
-        .prepare_cached("SELECT backend, name FROM model WHERE key = ?1")?
-        .query_row([key], |row| Ok(ModelRef { backend: row.get(0)?, model: row.get(1)? }))
+/// The models that one conversation used: a few, on many messages.
+struct Models<'c> {
+    connection: &'c Connection,
+    known: HashMap<i64, ModelRef>,
+}
+
+impl Models<'_> {
+    fn get(&mut self, key: i64) -> rusqlite::Result<ModelRef> {
+        if let Some(model) = self.known.get(&key) {
+            return Ok(model.clone());
+        }
+        let model = self
+            .connection
+            .prepare_cached("SELECT backend, name FROM model WHERE key = ?1")?
+            .query_row([key], |row| Ok(ModelRef { backend: row.get(0)?, model: row.get(1)? }))?;
+        self.known.insert(key, model.clone());
+        Ok(model)
+    }
 }
 
 /// What these messages say, in the order asked for; messages that are not there are left out.

@@ -8,45 +8,39 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use super::fault::Fault;
 use super::rows;
 use super::words::{finish_word, role, uuid};
-use crate::core::estimate;
-use crate::proto::{ConversationId, Finish, NodeId, Role, State, UnixMs, content_text};
+use crate::core::measure;
+use crate::proto::{ConversationId, Finish, Node, NodeId, Role, State, UnixMs};
 
-/// Longest snippet, in characters (`Node::snippet`).
-const SNIPPET: usize = 80;
-
-/// The words of [`State::is_running`], as the partial index `node_running` has them.
-pub(super) const LEFT_RUNNING: &str = "SELECT n.key, n.id, n.role, c.id FROM node AS n JOIN conversation AS c ON c.key = n.conversation
+/// The states are those of [`State::is_running`], written as the partial index `node_running` has them.
+pub(super) const LEFT_RUNNING: &str = "SELECT n.key, n.id, n.role, n.created, c.id
+     FROM node AS n JOIN conversation AS c ON c.key = n.conversation
      WHERE n.state IN ('queued', 'connecting', 'waiting', 'loading', 'reading', 'thinking', 'writing') ORDER BY n.key";
 
 /// Marks every answer that was being produced as stopped at `now`, and tells which they were.
 pub(super) fn stop_what_ran(connection: &mut Connection, now: UnixMs) -> Result<Vec<(ConversationId, NodeId)>, Fault> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut stopped = Vec::new();
-    let left: Vec<(i64, NodeId, Role, ConversationId)> = transaction
+    let left: Vec<(i64, ConversationId, Node)> = transaction
         .prepare(LEFT_RUNNING)?
-        .query_map([], |row| Ok((row.get(0)?, uuid(row, 1)?.into(), role(row, 2)?, uuid(row, 3)?.into())))?
+        .query_map([], |row| {
+            let id = NodeId(uuid(row, 1)?);
+            Ok((row.get(0)?, ConversationId(uuid(row, 4)?), outline(id, role(row, 2)?, row.get(3)?)))
+        })?
         .collect::<rusqlite::Result<_>>()?;
-    for (key, id, role, conversation) in left {
+    let mut stopped = Vec::new();
+    for (key, conversation, mut node) in left {
         let content = rows::parts_of(&transaction, key)?;
-        // A prompt that is on disk was sent, whatever became of its answer.
-        let state = if role == Role::Assistant { State::Stopped } else { State::Sent };
-        transaction.prepare_cached("UPDATE node SET state = ?2, bytes = ?3, tokens = ?4, snippet = ?5 WHERE key = ?1")?.execute(
-            params![
-                key,
-                state.word(),
-                i64::try_from(rows::text_bytes(&content)).unwrap_or(i64::MAX),
-                estimate::content(&content),
-                first_line(&content_text(&content)),
-            ],
-        )?;
+        measure(&mut node, &content);
+        transaction
+            .prepare_cached("UPDATE node SET state = ?2, bytes = ?3, tokens = ?4, snippet = ?5 WHERE key = ?1")?
+            .execute(params![key, node.state.word(), rows::size(node.bytes), node.tokens, node.snippet])?;
         rows::index(&transaction, key, &content)?;
-        if role == Role::Assistant {
+        if node.role == Role::Assistant {
             transaction.prepare_cached("UPDATE run SET finish = ?2, finished = ifnull(finished, ?3) WHERE node = ?1")?.execute(params![
                 key,
                 finish_word(&Finish::HostStopped),
                 now
             ])?;
-            stopped.push((conversation, id));
+            stopped.push((conversation, node.id));
         }
     }
     transaction.execute("UPDATE conversation SET running = 0 WHERE running > 0", [])?;
@@ -54,8 +48,22 @@ pub(super) fn stop_what_ran(connection: &mut Connection, now: UnixMs) -> Result<
     Ok(stopped)
 }
 
-/// The first line that says something, made harmless.
-fn first_line(text: &str) -> String {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("");
-    line.chars().filter(|c| super::is_harmless(*c)).take(SNIPPET).collect()
+/// As much of a message as its measures need. A prompt that is on disk was sent, whatever became of its answer.
+fn outline(id: NodeId, role: Role, created: UnixMs) -> Node {
+    Node {
+        id,
+        parent: None,
+        further_parents: Vec::new(),
+        role,
+        state: if role == Role::Assistant { State::Stopped } else { State::Sent },
+        created,
+        model: None,
+        continues: None,
+        copy_of: None,
+        snippet: String::new(),
+        bytes: 0,
+        tokens: 0,
+        run: None,
+        hidden: false,
+    }
 }

@@ -235,11 +235,11 @@ pub(super) fn index(connection: &Connection, key: i64, content: &Content) -> Res
 pub(super) fn put_run(connection: &Connection, key: i64, run: &Run) -> Result<(), Fault> {
     static SQL: LazyLock<String> = LazyLock::new(|| {
         let mut sql = format!(
-            "INSERT INTO run (node, id, model, started, finished, finish, error, parameters, {FIGURE_COLUMNS})
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, conversation.parameters"
+            "INSERT INTO run (node, id, model, started, finished, finish, error, parameters, sources, {FIGURE_COLUMNS})
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, conversation.parameters, ?8"
         );
-        for at in 0..FIGURES * 2 {
-            let _ = write!(sql, ", ?{}", at + 8);
+        for at in 0..FIGURES {
+            let _ = write!(sql, ", ?{}", at + 9);
         }
         sql.push_str(
             " FROM node JOIN conversation ON conversation.key = node.conversation WHERE node.key = ?1
@@ -247,7 +247,7 @@ pub(super) fn put_run(connection: &Connection, key: i64, run: &Run) -> Result<()
                 attempts = attempts + (id <> excluded.id),
                 parameters = iif(id = excluded.id, parameters, excluded.parameters),
                 id = excluded.id, model = excluded.model, started = excluded.started, finished = excluded.finished,
-                finish = excluded.finish, error = excluded.error",
+                finish = excluded.finish, error = excluded.error, sources = excluded.sources",
         );
         for column in FIGURE_COLUMNS.split(", ") {
             let _ = write!(sql, ", {column} = excluded.{column}");
@@ -263,9 +263,10 @@ pub(super) fn put_run(connection: &Connection, key: i64, run: &Run) -> Result<()
     bind(&mut statement, 5, run.finished)?;
     bind(&mut statement, 6, run.finish.as_ref().map(finish_word))?;
     bind(&mut statement, 7, run.error.as_ref().and_then(|error| serde_json::to_string(error).ok()))?;
-    for (at, (value, source)) in figure_values(&run.figures).into_iter().enumerate() {
-        bind(&mut statement, 8 + 2 * at, value)?;
-        bind(&mut statement, 9 + 2 * at, source)?;
+    let (sources, values) = figure_values(&run.figures);
+    bind(&mut statement, 8, sources)?;
+    for (at, value) in values.into_iter().enumerate() {
+        bind(&mut statement, 9 + at, value)?;
     }
     statement.raw_execute()?;
     Ok(())
@@ -309,7 +310,7 @@ fn parameters_key(connection: &Connection, parameters: &Parameters) -> Result<i6
 }
 
 /// Length of all text and thinking in bytes, as [`Node::bytes`] counts it.
-pub(super) fn text_bytes(content: &[Part]) -> u64 {
+fn text_bytes(content: &[Part]) -> u64 {
     let lengths = content.iter().map(|part| match part {
         Part::Text { text } | Part::Thinking { text } => text.len() as u64,
         Part::ToolCall { .. } | Part::ToolResult { .. } | Part::Image { .. } | Part::File { .. } => 0,
@@ -318,7 +319,7 @@ pub(super) fn text_bytes(content: &[Part]) -> u64 {
 }
 
 /// SQLite knows signed numbers only.
-fn size(value: u64) -> ToSqlOutput<'static> {
+pub(super) fn size(value: u64) -> ToSqlOutput<'static> {
     i64::try_from(value).unwrap_or(i64::MAX).into()
 }
 

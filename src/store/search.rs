@@ -9,14 +9,16 @@
 //! and nobody sorts a million matches. Among what was found that way, those come first that contain the query as it stands, then those
 //! with whole words, then the newest.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rusqlite::{CachedStatement, Connection, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::fault::Fault;
+use super::grams;
 use super::words::{role, uuid};
-use super::{grams, is_harmless};
 use crate::proto::{ConversationId, NodeId, SearchHit};
+use crate::sanitise;
 
 /// Where a hit begins and ends in a snippet.
 pub const MARKS: [char; 2] = ['\u{E000}', '\u{E001}'];
@@ -39,22 +41,22 @@ pub(super) use grams::fold;
 
 /// Messages of one window that have all tokens, newest first.
 pub(super) const BY_GRAMS: &str = "SELECT rowid FROM gram WHERE gram MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC";
-/// All messages of one window, for a query whose characters stand in nearly every message.
-pub(super) const BY_AGE: &str = "SELECT key FROM node WHERE key BETWEEN ?2 AND ?3 ORDER BY key DESC";
-/// All messages of a conversation: it is never so long that its text could not be read.
-pub(super) const BY_CONVERSATION: &str = "SELECT n.key FROM node AS n JOIN conversation AS c ON c.key = n.conversation
-     WHERE c.id = ?1 ORDER BY n.key DESC";
+/// Where a conversation lies among all messages.
+pub(super) const SPAN: &str = "SELECT key, messages, (SELECT min(key) FROM node WHERE conversation = c.key),
+        (SELECT max(key) FROM node WHERE conversation = c.key)
+     FROM conversation AS c WHERE id = ?1";
+/// All text of a conversation, newest message first.
+pub(super) const BY_CONVERSATION: &str = "SELECT n.key, p.text FROM node AS n JOIN part AS p ON p.node = n.key
+     WHERE n.conversation = ?1 AND n.hidden = 0 AND p.kind = 'text' ORDER BY n.key DESC, p.at";
+/// The text of one message, unless it is hidden or of another conversation than the one that is searched.
 pub(super) const TEXT: &str = "SELECT p.text FROM node AS n JOIN part AS p ON p.node = n.key
-     WHERE n.key = ?1 AND n.hidden = 0 AND p.kind = 'text' ORDER BY p.at";
+     WHERE n.key = ?1 AND n.hidden = 0 AND p.kind = 'text' AND (?2 IS NULL OR n.conversation = ?2) ORDER BY p.at";
 pub(super) const HIT: &str = "SELECT n.id, n.role, n.created, c.id, c.title FROM node AS n JOIN conversation AS c ON c.key = n.conversation
      WHERE n.key = ?1";
 
-/// A message that matches.
-struct Match {
-    key: i64,
-    rank: Rank,
-    text: String,
-}
+/// How many messages of others may lie between those of a conversation, for each of its own, before it is quicker to read all its text
+/// than to look its words up.
+const SCATTERED: i64 = 16;
 
 /// Better is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,11 +77,14 @@ struct Wanted {
 impl Wanted {
     fn new(text: &str) -> Self {
         let cut: String = text.chars().take(LONGEST).collect();
-        let words: Vec<String> = fold(&cut).split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
-        Self { phrase: words.join(" "), words }
+        let mut words: Vec<String> = fold(&cut).split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
+        let phrase = words.join(" ");
+        let mut seen = HashSet::new();
+        words.retain(|word| seen.insert(word.clone()));
+        Self { phrase, words }
     }
 
-    /// The expression for FTS5, which sees nothing of the query but tokens of letters and digits. Empty when the index cannot help.
+    /// The expression for FTS5, which sees nothing of the query but tokens of letters and digits.
     fn expression(&self) -> String {
         let mut tokens: Vec<String> = self.words.iter().take(MOST_WORDS).flat_map(|word| grams::tokens_for(word)).collect();
         tokens.sort_unstable();
@@ -113,67 +118,99 @@ pub(super) fn search(
         return Ok(Vec::new());
     }
     let transaction = connection.transaction()?;
-    let enough = limit.saturating_mul(RANKED);
-    let mut found: Vec<Match> = Vec::new();
-    let mut reader = transaction.prepare_cached(TEXT)?;
-    let mut look = |key: i64| -> Result<bool, Fault> {
-        let text = text_of(&mut reader, key)?;
-        if let Some(rank) = wanted.rank(&fold(&text)) {
-            found.push(Match { key, rank, text });
-        }
-        Ok(found.len() < enough && !cancelled.load(Ordering::Relaxed))
-    };
+    let mut seeker = Seeker { connection: &transaction, wanted, enough: limit.saturating_mul(RANKED), cancelled, found: Vec::new() };
     match conversation {
-        Some(id) => {
-            let mut statement = transaction.prepare_cached(BY_CONVERSATION)?;
-            let mut keys = statement.query([id.0.as_bytes()])?;
+        Some(id) => seeker.in_conversation(id)?,
+        None => {
+            let newest: Option<i64> = transaction.prepare_cached("SELECT max(key) FROM node")?.query_row([], |row| row.get(0))?;
+            seeker.in_windows(1, newest.unwrap_or(0), None)?;
+        }
+    }
+    let Seeker { mut found, wanted, .. } = seeker;
+    found.sort_by(|a, b| b.cmp(a));
+    found.truncate(limit);
+    found.iter().map(|(_, key)| show(&transaction, *key, &wanted)).collect()
+}
+
+/// A search under way.
+struct Seeker<'s> {
+    connection: &'s Connection,
+    wanted: Wanted,
+    /// So many matches are ranked.
+    enough: usize,
+    cancelled: &'s AtomicBool,
+    /// Matches by their keys.
+    found: Vec<(Rank, i64)>,
+}
+
+impl Seeker<'_> {
+    /// Compares a text with the query. False when it is time to end.
+    fn look(&mut self, key: i64, text: &str) -> bool {
+        if let Some(rank) = self.wanted.rank(&fold(text)) {
+            self.found.push((rank, key));
+        }
+        self.found.len() < self.enough && !self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Looks at the messages between two keys that the index names, newest first.
+    fn in_windows(&mut self, first: i64, mut last: i64, conversation: Option<i64>) -> Result<(), Fault> {
+        let expression = self.wanted.expression();
+        let mut statement = self.connection.prepare_cached(BY_GRAMS)?;
+        let mut reader = self.connection.prepare_cached(TEXT)?;
+        let mut wide = WINDOW;
+        while last >= first && !self.cancelled.load(Ordering::Relaxed) {
+            let begin = last.saturating_sub(wide - 1).max(first);
+            let mut keys = statement.query(params![expression, begin, last])?;
             while let Some(row) = keys.next()? {
-                if !look(row.get(0)?)? {
-                    break;
+                let key = row.get(0)?;
+                if !self.look(key, &text_of(&mut reader, key, conversation)?) {
+                    return Ok(());
                 }
             }
+            last = begin - 1;
+            wide = wide.saturating_mul(2);
         }
-        None => in_windows(&transaction, &wanted.expression(), &mut look)?,
+        Ok(())
     }
-    found.sort_by(|a, b| b.rank.cmp(&a.rank).then(b.key.cmp(&a.key)));
-    found.truncate(limit);
-    found.iter().map(|hit| show(&transaction, hit, &wanted)).collect()
-}
 
-/// Hands keys of messages to `look`, newest first, until it has enough.
-fn in_windows(connection: &Connection, expression: &str, look: &mut dyn FnMut(i64) -> Result<bool, Fault>) -> Result<(), Fault> {
-    let newest: Option<i64> = connection.prepare_cached("SELECT max(key) FROM node")?.query_row([], |row| row.get(0))?;
-    let Some(mut end) = newest else { return Ok(()) };
-    let sql = if expression.is_empty() { BY_AGE } else { BY_GRAMS };
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut wide = WINDOW;
-    while end > 0 {
-        let begin = end.saturating_sub(wide).max(0) + 1;
-        let mut keys = statement.query(params![expression, begin, end])?;
-        while let Some(row) = keys.next()? {
-            if !look(row.get(0)?)? {
-                return Ok(());
+    fn in_conversation(&mut self, id: ConversationId) -> Result<(), Fault> {
+        let span = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?, row.get::<_, Option<i64>>(3)?));
+        let found = self.connection.prepare_cached(SPAN)?.query_row([id.0.as_bytes()], span).optional()?;
+        let Some((conversation, messages, Some(first), Some(last))) = found else { return Ok(()) };
+        if (last - first) / SCATTERED <= messages {
+            return self.in_windows(first, last, Some(conversation));
+        }
+        let mut statement = self.connection.prepare_cached(BY_CONVERSATION)?;
+        let mut parts = statement.query([conversation])?;
+        let mut message: (i64, String) = (0, String::new());
+        while let Some(row) = parts.next()? {
+            let key = row.get(0)?;
+            if message.0 != key {
+                if !self.look(message.0, &message.1) {
+                    return Ok(());
+                }
+                message = (key, String::new());
             }
+            message.1.push_str(row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?);
         }
-        end = begin - 1;
-        wide = wide.saturating_mul(2);
+        self.look(message.0, &message.1);
+        Ok(())
     }
-    Ok(())
 }
 
-/// All text of a message; empty when it is hidden or gone.
-fn text_of(statement: &mut CachedStatement<'_>, key: i64) -> Result<String, Fault> {
+/// All text of a message; empty when it is hidden, gone or of another conversation.
+fn text_of(statement: &mut CachedStatement<'_>, key: i64, conversation: Option<i64>) -> Result<String, Fault> {
     let mut text = String::new();
-    let mut parts = statement.query([key])?;
+    let mut parts = statement.query(params![key, conversation])?;
     while let Some(row) = parts.next()? {
         text.push_str(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?);
     }
     Ok(text)
 }
 
-fn show(connection: &Connection, hit: &Match, wanted: &Wanted) -> Result<SearchHit, Fault> {
-    let snippet = snippet(&hit.text, wanted);
-    let found = connection.prepare_cached(HIT)?.query_row([hit.key], |row| {
+fn show(connection: &Connection, key: i64, wanted: &Wanted) -> Result<SearchHit, Fault> {
+    let snippet = snippet(&text_of(&mut connection.prepare_cached(TEXT)?, key, None)?, wanted);
+    let found = connection.prepare_cached(HIT)?.query_row([key], |row| {
         Ok(SearchHit {
             node: NodeId(uuid(row, 0)?),
             role: role(row, 1)?,
@@ -227,21 +264,28 @@ fn snippet(text: &str, wanted: &Wanted) -> String {
     if start > 0 {
         line.push('…');
     }
-    let mut open = false;
-    for (c, marked) in shown.iter().zip(marked) {
-        if marked != open {
-            line.push(MARKS[usize::from(open)]);
-            open = marked;
+    let mut piece = String::new();
+    let mut at = 0;
+    while at < shown.len() {
+        let is_hit = marked[at];
+        piece.clear();
+        while at < shown.len() && marked[at] == is_hit {
+            match compared[at] {
+                // One space for a gap, however wide.
+                ' ' if at > 0 && compared[at - 1] == ' ' => {}
+                ' ' => piece.push(' '),
+                _ if MARKS.contains(&shown[at]) => {}
+                _ => piece.push(shown[at]),
+            }
+            at += 1;
         }
-        match c {
-            c if c.is_whitespace() && line.ends_with(' ') => {}
-            c if c.is_whitespace() => line.push(' '),
-            c if is_harmless(*c) => line.push(*c),
-            _ => {}
+        if is_hit {
+            line.push(MARKS[0]);
         }
-    }
-    if open {
-        line.push(MARKS[1]);
+        line.push_str(&sanitise::line(&piece));
+        if is_hit {
+            line.push(MARKS[1]);
+        }
     }
     if rest.next().is_some() {
         line.push('…');

@@ -71,24 +71,12 @@ pub(super) fn unsigned<T: TryFrom<i64>>(row: &Row<'_>, column: usize) -> rusqlit
     T::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
 }
 
-fn source_letter(source: Source) -> &'static str {
+fn letter(source: Source) -> char {
     match source {
-        Source::Server => "s",
-        Source::Measured => "m",
-        Source::Estimated => "e",
+        Source::Server => 's',
+        Source::Measured => 'm',
+        Source::Estimated => 'e',
     }
-}
-
-/// One figure in two columns: the value and where it is from.
-fn figure(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Figure>> {
-    let Some(value) = row.get::<_, Option<f64>>(column)? else { return Ok(None) };
-    let source = match row.get_ref(column + 1)?.as_str()? {
-        "s" => Source::Server,
-        "m" => Source::Measured,
-        "e" => Source::Estimated,
-        other => return Err(unreadable(column + 1, "the source", other)),
-    };
-    Ok(Some(Figure { value, source }))
 }
 
 /// Calls a macro with the figures in the order of their columns.
@@ -114,15 +102,13 @@ macro_rules! figures {
 }
 
 macro_rules! figure_columns {
-    ($first:ident $(, $field:ident)*) => {
-        concat!(stringify!($first), ", ", stringify!($first), "_from" $(, ", ", stringify!($field), ", ", stringify!($field), "_from")*)
-    };
+    ($first:ident $(, $field:ident)*) => { concat!(stringify!($first) $(, ", ", stringify!($field))*) };
 }
 
-/// The names of all figure columns, for a statement.
+/// The columns of all figures, for a statement.
 pub(super) const FIGURE_COLUMNS: &str = figures!(figure_columns);
 
-/// How many figures there are; each has two columns.
+/// How many figures there are.
 pub(super) const FIGURES: usize = {
     macro_rules! count {
         ($($field:ident),*) => { [$(stringify!($field)),*].len() };
@@ -130,12 +116,22 @@ pub(super) const FIGURES: usize = {
     figures!(count)
 };
 
-/// All figures, beginning at a column.
+/// All figures: first the column with their sources, then a column each.
 pub(super) fn figures_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Figures> {
+    let sources = row.get_ref(first)?.as_str()?;
     let mut at = first;
+    let mut letters = sources.chars();
     let mut next = || {
-        at += 2;
-        figure(row, at - 2)
+        at += 1;
+        let source = match letters.next() {
+            // A column that is younger than the row has no letter.
+            Some('-') | None => return Ok(None),
+            Some('s') => Source::Server,
+            Some('m') => Source::Measured,
+            Some('e') => Source::Estimated,
+            Some(_) => return Err(unreadable(first, "one of the sources", sources)),
+        };
+        Ok(Some(Figure { value: row.get(at)?, source }))
     };
     macro_rules! read {
         ($($field:ident),*) => { Figures { $($field: next()?),* } };
@@ -143,15 +139,13 @@ pub(super) fn figures_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Figure
     Ok(figures!(read))
 }
 
-/// All figures in the order of their columns. What is not a number cannot be stored and counts as not known.
-pub(super) fn figure_values(figures: &Figures) -> [(Option<f64>, Option<&'static str>); FIGURES] {
+/// The sources of all figures, and their values in the order of the columns. What is no number cannot be stored: it is not known.
+pub(super) fn figure_values(figures: &Figures) -> (String, [Option<f64>; FIGURES]) {
     macro_rules! list {
         ($($field:ident),*) => { [$(figures.$field),*] };
     }
-    figures!(list).map(|figure| {
-        let known = figure.filter(|figure| !figure.value.is_nan());
-        (known.map(|figure| figure.value), known.map(|figure| source_letter(figure.source)))
-    })
+    let known = figures!(list).map(|figure| figure.filter(|figure| !figure.value.is_nan()));
+    (known.iter().map(|figure| figure.map_or('-', |figure| letter(figure.source))).collect(), known.map(|figure| figure.map(|f| f.value)))
 }
 
 /// A part as its columns.

@@ -22,6 +22,8 @@ use crate::proto::{
     Parameters, Progress, RunId, State, UnixMs,
 };
 
+pub use runs::measure;
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {

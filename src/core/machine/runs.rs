@@ -132,7 +132,7 @@ impl Machine {
 }
 
 /// Fills in what is derived from a message's content: size, tokens, the line that lists show.
-pub(super) fn measure(node: &mut Node, content: &[Part]) {
+pub fn measure(node: &mut Node, content: &[Part]) {
     let text = content_text(content);
     node.bytes = content
         .iter()

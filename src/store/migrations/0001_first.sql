@@ -101,7 +101,8 @@ CREATE TABLE part (
     UNIQUE (node, at)
 ) STRICT;
 
--- The measured answer. Each figure stands beside where it is from: (s)erver, (m)easured or (e)stimated.
+-- The measured answer. `sources` has a letter for each figure, in the order of their columns, that says where it is from:
+-- (s)erver, (m)easured, (e)stimated, - not known.
 CREATE TABLE run (
     node       INTEGER PRIMARY KEY REFERENCES node (key) ON DELETE CASCADE,
     id         BLOB NOT NULL CHECK (length(id) = 16),
@@ -112,20 +113,21 @@ CREATE TABLE run (
     finished   INTEGER,
     finish     TEXT,
     error      TEXT, -- JSON
-    queued_ms         REAL, queued_ms_from         TEXT CHECK (queued_ms_from         IN ('s', 'm', 'e')),
-    connect_ms        REAL, connect_ms_from        TEXT CHECK (connect_ms_from        IN ('s', 'm', 'e')),
-    load_ms           REAL, load_ms_from           TEXT CHECK (load_ms_from           IN ('s', 'm', 'e')),
-    prompt_ms         REAL, prompt_ms_from         TEXT CHECK (prompt_ms_from         IN ('s', 'm', 'e')),
-    ttft_ms           REAL, ttft_ms_from           TEXT CHECK (ttft_ms_from           IN ('s', 'm', 'e')),
-    generate_ms       REAL, generate_ms_from       TEXT CHECK (generate_ms_from       IN ('s', 'm', 'e')),
-    total_ms          REAL, total_ms_from          TEXT CHECK (total_ms_from          IN ('s', 'm', 'e')),
-    prompt_tokens     REAL, prompt_tokens_from     TEXT CHECK (prompt_tokens_from     IN ('s', 'm', 'e')),
-    cached_tokens     REAL, cached_tokens_from     TEXT CHECK (cached_tokens_from     IN ('s', 'm', 'e')),
-    completion_tokens REAL, completion_tokens_from TEXT CHECK (completion_tokens_from IN ('s', 'm', 'e')),
-    prompt_per_s      REAL, prompt_per_s_from      TEXT CHECK (prompt_per_s_from      IN ('s', 'm', 'e')),
-    tokens_per_s      REAL, tokens_per_s_from      TEXT CHECK (tokens_per_s_from      IN ('s', 'm', 'e')),
-    context           REAL, context_from           TEXT CHECK (context_from           IN ('s', 'm', 'e')),
-    cost              REAL, cost_from              TEXT CHECK (cost_from              IN ('s', 'm', 'e'))
+    sources    TEXT NOT NULL,
+    queued_ms         REAL,
+    connect_ms        REAL,
+    load_ms           REAL,
+    prompt_ms         REAL,
+    ttft_ms           REAL,
+    generate_ms       REAL,
+    total_ms          REAL,
+    prompt_tokens     REAL,
+    cached_tokens     REAL,
+    completion_tokens REAL,
+    prompt_per_s      REAL,
+    tokens_per_s      REAL,
+    context           REAL,
+    cost              REAL
 ) STRICT;
 
 -- Named leaves.
@@ -155,6 +157,6 @@ CREATE TABLE applied (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX applied_by_age ON applied (at);
 
--- Full text: for each message (rowid = node.key) the distinct 1-, 2- and 3-grams of its words, written as tokens by
+-- Full text: for each message (rowid = node.key) the distinct grams of its words (1 to 4 characters), written as tokens by
 -- `store/grams.rs`. It narrows a search down; what it finds is then compared with the text itself.
 CREATE VIRTUAL TABLE gram USING fts5 (tokens, content = '', contentless_delete = 1, detail = 'none', tokenize = 'ascii');
