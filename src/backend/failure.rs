@@ -55,10 +55,13 @@ impl Who {
     pub fn refused_with(&self, head: &Head, body: &[u8], model: Option<&str>, path: &str) -> Error {
         let mut complaint = Complaint::from_body(body);
         complaint.status = Some(head.status);
-        if let (300..400, Some(to)) = (head.status, &head.location) {
-            return Error::new(Kind::BadRequest, format!("{} sends requests on to another address.", self.at()))
-                .hint(format!("Set its url to where it points: {}.", harmless(to)))
+        if (300..400).contains(&head.status) {
+            let error = Error::new(Kind::BadRequest, format!("{} sends requests on to another address.", self.at()))
                 .cause(format!("HTTP {} for {path}", head.status));
+            return match &head.location {
+                Some(to) => error.hint(format!("Set its url to where it points: {}.", harmless(to))),
+                None => error.hint("Look at its url in config.toml."),
+            };
         }
         let unknown_path = head.status == 404 && model.is_some() && !complaint.is_model();
         let mut error = if unknown_path { self.no_such_path(path) } else { self.complained(&complaint, model) };
@@ -231,6 +234,8 @@ impl Who {
         let at = self.at();
         let made = if let Some(tls) = tls(error) {
             self.tls(tls)
+        } else if chain.contains("tls handshake eof") {
+            self.tls(&rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType))
         } else if begun || error.is_body() || error.is_decode() {
             self.disconnected()
         } else if io_kind(error) == Some(ErrorKind::ConnectionRefused) {
@@ -258,7 +263,7 @@ impl Who {
         } else {
             self.disconnected()
         };
-        made.cause(one(&chain))
+        made.cause(super::fault::one_line(&chain))
     }
 
     fn tls(&self, error: &rustls::Error) -> Error {
@@ -310,46 +315,33 @@ fn duration(ms: u64) -> String {
     }
 }
 
-/// The whole chain of an error's sources, without addresses of requests (they may hold a password).
-fn chain(error: &reqwest::Error) -> String {
-    let mut out = String::new();
+/// Everything that an error wraps, outermost first. An `io::Error` hides what it wraps from `source`, and TLS failures come wrapped
+/// in two of them.
+fn links(error: &reqwest::Error) -> Vec<&(dyn std::error::Error + 'static)> {
+    let mut out = Vec::new();
     let mut next = error.source();
-    while let Some(source) = next {
-        if !out.is_empty() {
-            out.push_str(": ");
-        }
-        out.push_str(&source.to_string());
-        next = source.source();
+    while let Some(link) = next {
+        out.push(link);
+        next = match link.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn std::error::Error + 'static)),
+            None => link.source(),
+        };
     }
     out
 }
 
-fn one(chain: &str) -> String {
-    if chain.is_empty() { "no further cause".to_owned() } else { super::fault::one_line(chain) }
+/// What an error and its causes say, without the address of the request (it may hold a password).
+fn chain(error: &reqwest::Error) -> String {
+    let mut says: Vec<String> = links(error).iter().map(ToString::to_string).collect();
+    says.dedup();
+    if says.is_empty() { "no further cause".to_owned() } else { says.join(": ") }
 }
 
 fn io_kind(error: &reqwest::Error) -> Option<ErrorKind> {
-    let mut next = error.source();
-    while let Some(source) = next {
-        if let Some(io) = source.downcast_ref::<std::io::Error>() {
-            return Some(io.kind());
-        }
-        next = source.source();
-    }
-    None
+    // The innermost knows best: the outer ones say `Other`.
+    links(error).iter().rev().find_map(|link| link.downcast_ref::<std::io::Error>()).map(std::io::Error::kind)
 }
 
 fn tls(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut next = error.source();
-    while let Some(source) = next {
-        if let Some(tls) = source.downcast_ref::<rustls::Error>() {
-            return Some(tls);
-        }
-        // An io::Error hides what it wraps from `source`.
-        if let Some(tls) = source.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()).and_then(|inner| inner.downcast_ref()) {
-            return Some(tls);
-        }
-        next = source.source();
-    }
-    None
+    links(error).into_iter().find_map(|link| link.downcast_ref::<rustls::Error>())
 }

@@ -198,22 +198,19 @@ fn word(text: &str) -> String {
 /// All white space as one blank, harmless, at most 400 characters.
 pub(super) fn one_line(text: &str) -> String {
     let mut out = String::new();
-    let mut count = 0;
+    let mut room = 400;
     for part in text.split_whitespace() {
-        if !out.is_empty() {
-            out.push(' ');
-            count += 1;
-        }
-        for c in part.chars() {
-            if count >= 400 {
+        let blank = if out.is_empty() { None } else { Some(' ') };
+        for c in blank.into_iter().chain(part.chars()) {
+            if room == 0 {
                 out.push('…');
                 return out;
             }
-            out.push(c);
-            count += 1;
+            room -= 1;
+            out.push(if c.is_control() || is_format(c) { '␦' } else { c });
         }
     }
-    out.chars().map(|c| if c.is_control() || is_format(c) { '␦' } else { c }).collect()
+    out
 }
 
 /// Invisible characters that reorder or hide text.

@@ -51,8 +51,8 @@ pub struct Spec {
 impl Spec {
     /// The same, when its address ends with `tail` without that: people copy addresses with the path of one request.
     fn without(&self, tail: &str) -> Self {
-        let url = self.url.trim_end_matches('/');
-        Self { url: url.strip_suffix(tail).unwrap_or(url).to_owned(), ..self.clone() }
+        let url = self.url.trim_end_matches('/').strip_suffix(tail).unwrap_or(&self.url).to_owned();
+        Self { url, ..self.clone() }
     }
 }
 

@@ -9,7 +9,7 @@ use super::fault::Fault;
 pub const MAX_LINE: usize = 4 << 20;
 
 /// The parser. [`Parser::feed`] it chunks, then [`Parser::end`] it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Parser {
     line: Vec<u8>,
     begun: bool,

@@ -21,7 +21,7 @@ pub enum Frame {
 }
 
 /// The parser. [`Parser::feed`] it chunks, then [`Parser::end`] it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Parser {
     line: Vec<u8>,
     data: Vec<u8>,

@@ -10,7 +10,7 @@ const TAGS: [(&str, &str); 2] = [("<think>", "</think>"), ("<thinking>", "</thin
 /// More white space than this before a tag, and no tag is waited for any more.
 const MAX_HELD: usize = 64;
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum At {
     /// Nothing but white space, and what may become a tag.
     Start,
@@ -23,7 +23,7 @@ enum At {
 }
 
 /// The splitter.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Think {
     at: At,
     held: String,

@@ -13,7 +13,7 @@ use crate::backend::think::Think;
 use crate::proto::{DeltaKind, Figure, Figures, Finish, Progress, State};
 
 /// The decoder.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Decoder {
     parser: Parser,
     think: Think,

@@ -19,7 +19,7 @@ const THINKING: [&str; 5] = ["reasoning_content", "reasoning", "thinking", "reas
 const MAX_CALLS: usize = 128;
 const MAX_ARGUMENTS: usize = 1 << 20;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Call {
     index: u64,
     id: String,
@@ -28,7 +28,7 @@ struct Call {
 }
 
 /// The decoder.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Decoder {
     parser: Parser,
     think: Think,
