@@ -14,6 +14,8 @@ mod recover;
 mod rows;
 mod schema;
 mod search;
+#[cfg(test)]
+mod tests;
 mod words;
 mod writer;
 

@@ -16,6 +16,8 @@ pub(super) const LEFT_RUNNING: &str = "SELECT n.key, n.id, n.role, n.created, c.
      FROM node AS n JOIN conversation AS c ON c.key = n.conversation
      WHERE n.state IN ('queued', 'connecting', 'waiting', 'loading', 'reading', 'thinking', 'writing') ORDER BY n.key";
 
+pub(super) const FORGET_RUNNING: &str = "UPDATE conversation SET running = 0 WHERE running > 0";
+
 /// Marks every answer that was being produced as stopped at `now`, and tells which they were.
 pub(super) fn stop_what_ran(connection: &mut Connection, now: UnixMs) -> Result<Vec<(ConversationId, NodeId)>, Fault> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -43,7 +45,7 @@ pub(super) fn stop_what_ran(connection: &mut Connection, now: UnixMs) -> Result<
             stopped.push((conversation, node.id));
         }
     }
-    transaction.execute("UPDATE conversation SET running = 0 WHERE running > 0", [])?;
+    transaction.execute(FORGET_RUNNING, [])?;
     transaction.commit()?;
     Ok(stopped)
 }

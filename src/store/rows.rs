@@ -17,6 +17,9 @@ use crate::core::Write;
 use crate::error::{Error, Kind};
 use crate::proto::{Content, Conversation, ConversationId, ModelRef, Node, NodeId, Parameters, Part, Run, content_text};
 
+pub(super) const PARTS: &str = "SELECT kind, call, name, mime, blob, text FROM part WHERE node = ?1 ORDER BY at";
+pub(super) const PRUNE: &str = "DELETE FROM applied WHERE at < ?1";
+
 /// Carries out one change. Runs inside the caller's transaction.
 pub(super) fn carry_out(connection: &Connection, write: &Write) -> Result<(), Fault> {
     match write {
@@ -43,7 +46,7 @@ pub(super) fn carry_out(connection: &Connection, write: &Write) -> Result<(), Fa
 
 /// Forgets commands that were carried out before `before` (milliseconds): nobody sends them again.
 pub(super) fn prune_applied(connection: &Connection, before: i64) -> Result<(), Fault> {
-    connection.prepare_cached("DELETE FROM applied WHERE at < ?1")?.execute([before])?;
+    connection.prepare_cached(PRUNE)?.execute([before])?;
     Ok(())
 }
 
@@ -214,7 +217,7 @@ pub(super) fn put_parts(connection: &Connection, key: i64, content: &Content) ->
 
 /// The parts of a message by its key.
 pub(super) fn parts_of(connection: &Connection, key: i64) -> Result<Content, Fault> {
-    let mut statement = connection.prepare_cached("SELECT kind, call, name, mime, blob, text FROM part WHERE node = ?1 ORDER BY at")?;
+    let mut statement = connection.prepare_cached(PARTS)?;
     let parts = statement.query_map([key], |row| super::words::part_at(row, 0))?;
     Ok(parts.collect::<rusqlite::Result<Content>>()?)
 }

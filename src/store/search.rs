@@ -39,6 +39,7 @@ const SNIPPET: usize = 120;
 
 pub(super) use grams::fold;
 
+pub(super) const NEWEST: &str = "SELECT max(key) FROM node";
 /// Messages of one window that have all tokens, newest first.
 pub(super) const BY_GRAMS: &str = "SELECT rowid FROM gram WHERE gram MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC";
 /// Where a conversation lies among all messages.
@@ -122,7 +123,7 @@ pub(super) fn search(
     match conversation {
         Some(id) => seeker.in_conversation(id)?,
         None => {
-            let newest: Option<i64> = transaction.prepare_cached("SELECT max(key) FROM node")?.query_row([], |row| row.get(0))?;
+            let newest: Option<i64> = transaction.prepare_cached(NEWEST)?.query_row([], |row| row.get(0))?;
             seeker.in_windows(1, newest.unwrap_or(0), None)?;
         }
     }

@@ -36,12 +36,12 @@ pub(super) struct Job {
 /// Starts the thread. It ends when all senders are gone and the queue is empty, and leaves the database checkpointed.
 pub(super) fn start(connection: Connection, journal: Journal, path: PathBuf) -> Result<(mpsc::Sender<Job>, JoinHandle<()>), Fault> {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let writer = Writer { connection, path, journal, full: None, pruned: UnixMs::MIN };
+    let writer = Writer::new(connection, journal, path);
     let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run(receiver))?;
     Ok((sender, thread))
 }
 
-struct Writer {
+pub(super) struct Writer {
     connection: Connection,
     path: PathBuf,
     journal: Journal,
@@ -52,6 +52,16 @@ struct Writer {
 }
 
 impl Writer {
+    pub(super) fn new(connection: Connection, journal: Journal, path: PathBuf) -> Self {
+        Self { connection, path, journal, full: None, pruned: UnixMs::MIN }
+    }
+
+    /// What SQLite says of `synchronous`: 1 is NORMAL, 2 is FULL.
+    #[cfg(test)]
+    pub(super) fn synchronous(&self) -> i64 {
+        self.connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap_or(-1)
+    }
+
     fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         let mut jobs = Vec::with_capacity(TOGETHER);
         while let Some(first) = queue.blocking_recv() {
@@ -102,7 +112,7 @@ impl Writer {
         }
     }
 
-    fn transact<'a>(&mut self, sync: bool, writes: impl Iterator<Item = &'a Write>) -> Result<(), Fault> {
+    pub(super) fn transact<'a>(&mut self, sync: bool, writes: impl Iterator<Item = &'a Write>) -> Result<(), Fault> {
         self.set_synchronous(sync)?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for write in writes {

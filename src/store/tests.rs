@@ -1,0 +1,306 @@
+//! What cannot be seen from outside: plans of statements, a disk that is full, a file system without shared memory, which batch a
+//! fault spoils.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::proto::{IdGen, Parameters, Part, Role, State};
+
+const QUICK: Options = Options { patience: Duration::from_millis(40), vfs: None, most_pages: None };
+
+fn conversation(ids: &mut IdGen) -> Conversation {
+    let row = ConversationRow {
+        id: ids.fresh(),
+        title: "A title".into(),
+        created: 1,
+        updated: 1,
+        messages: 0,
+        branches: 0,
+        unread: false,
+        running: 0,
+        model: None,
+    };
+    Conversation { row, head: None, system: None, parameters: Parameters::default(), branches: BTreeMap::new(), draft: String::new() }
+}
+
+fn message(ids: &mut IdGen, conversation: ConversationId, text: &str) -> (NodeId, Write) {
+    let node = Node {
+        id: ids.fresh(),
+        parent: None,
+        further_parents: Vec::new(),
+        role: Role::User,
+        state: State::Sent,
+        created: 1,
+        model: None,
+        continues: None,
+        copy_of: None,
+        snippet: String::new(),
+        bytes: text.len() as u64,
+        tokens: 0,
+        run: None,
+        hidden: false,
+    };
+    (node.id, Write::Node { conversation, node, content: vec![Part::Text { text: text.into() }] })
+}
+
+/// What SQLite would do, step by step.
+fn plan(connection: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let count = statement.parameter_count();
+    for at in 1..=count {
+        statement.raw_bind_parameter(at, 1).unwrap();
+    }
+    let mut rows = statement.raw_query();
+    let mut steps = Vec::new();
+    while let Some(row) = rows.next().unwrap() {
+        steps.push(row.get(3).unwrap());
+    }
+    steps
+}
+
+fn fresh() -> Connection {
+    let mut connection = Connection::open_in_memory().unwrap();
+    schema::prepare(&mut connection).unwrap();
+    connection
+}
+
+#[test]
+fn every_list_is_answered_by_an_index() {
+    let connection = fresh();
+    let by_key = "SEARCH n USING INTEGER PRIMARY KEY (rowid=?)";
+    let parts = "SEARCH p USING INDEX sqlite_autoindex_part_1 (node=?)";
+    let cases: &[(&str, &[&str])] = &[
+        (
+            queries::PAGE,
+            &[
+                "CO-ROUTINE page",
+                "SCAN conversation USING COVERING INDEX conversation_by_update",
+                "SCAN page",
+                "SEARCH c USING INTEGER PRIMARY KEY (rowid=?)",
+                "SEARCH m USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+                // Of the page's rows only.
+                "USE TEMP B-TREE FOR ORDER BY",
+            ],
+        ),
+        (queries::FILTER, &["SCAN conversation USING COVERING INDEX conversation_by_update"]),
+        (queries::TOTAL, &["SEARCH tally USING PRIMARY KEY (name=?)"]),
+        (queries::ROW, &["SEARCH c USING INTEGER PRIMARY KEY (rowid=?)", "SEARCH m USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN"]),
+        (
+            queries::CONVERSATION,
+            &[
+                "SEARCH c USING INDEX sqlite_autoindex_conversation_1 (id=?)",
+                "SEARCH p USING INTEGER PRIMARY KEY (rowid=?)",
+                "SEARCH m USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+                "SEARCH d USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+            ],
+        ),
+        (queries::NODES, &["SEARCH node USING INDEX node_by_conversation (conversation=?)"]),
+        (
+            &queries::RUNS,
+            &["SEARCH n USING COVERING INDEX node_by_conversation (conversation=?)", "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)"],
+        ),
+        (queries::BRANCHES, &["SEARCH branch USING PRIMARY KEY (conversation=?)"]),
+        (queries::FURTHER, &["SEARCH node_parent USING PRIMARY KEY (node=?)"]),
+        (rows::PARTS, &["SEARCH part USING INDEX sqlite_autoindex_part_1 (node=?)"]),
+        (recover::LEFT_RUNNING, &["SCAN n USING INDEX node_running", "SEARCH c USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (recover::FORGET_RUNNING, &["SCAN conversation USING INDEX conversation_running"]),
+        (rows::PRUNE, &["SEARCH applied USING COVERING INDEX applied_by_age (at<?)"]),
+        (search::TEXT, &[by_key, parts]),
+        (search::BY_CONVERSATION, &["SEARCH n USING INDEX node_by_conversation (conversation=?)", parts]),
+        (search::HIT, &[by_key, "SEARCH c USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (search::NEWEST, &["SEARCH node"]),
+        // Rowids between two, newest first, straight from the full-text index.
+        (search::BY_GRAMS, &["SCAN gram VIRTUAL TABLE INDEX 192:M1><"]),
+        ("DELETE FROM conversation WHERE key = 1", &["SEARCH conversation USING INTEGER PRIMARY KEY (rowid=?)"]),
+    ];
+    for (sql, expected) in cases {
+        assert_eq!(plan(&connection, sql), *expected, "{sql}");
+    }
+}
+
+#[test]
+fn a_removed_conversation_finds_what_is_its_own_by_indexes() {
+    let connection = fresh();
+    // For each foreign key that a removal follows there is an index that begins with its column.
+    for (table, column) in [
+        ("node", "conversation"),
+        ("part", "node"),
+        ("run", "node"),
+        ("node_parent", "node"),
+        ("branch", "conversation"),
+        ("draft", "conversation"),
+    ] {
+        let steps = plan(&connection, &format!("SELECT 1 FROM {table} WHERE {column} = ?"));
+        assert!(steps.iter().all(|step| step.starts_with("SEARCH")), "{table}: {steps:?}");
+    }
+}
+
+#[test]
+fn words_of_running_states_are_those_of_the_index() {
+    let words =
+        ["queued", "connecting", "waiting", "loading", "reading", "thinking", "writing", "done", "stopped", "failed", "sent", "accepted"];
+    let known: Vec<State> = words.iter().filter_map(|word| State::from_word(word)).collect();
+    assert_eq!(known.len(), words.len());
+    for state in known {
+        let listed = recover::LEFT_RUNNING.contains(&format!("'{}'", state.word()));
+        assert_eq!(state.is_running(), listed, "{state}: a new running state needs a migration that makes the index anew");
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_loses_nothing_that_was_acknowledged() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("arbour.db");
+    let ids = &mut IdGen::Counting(0);
+    let (store, _) = Store::open_with(&path, 0, &Options { most_pages: Some(100), ..QUICK }).unwrap();
+    let kept = conversation(ids);
+    store.write(vec![Write::Conversation(kept.clone())], true).await.unwrap();
+    let mut acknowledged = Vec::new();
+    let error = loop {
+        let (id, write) = message(ids, kept.row.id, &"word ".repeat(1_000));
+        match store.write(vec![write], true).await {
+            Ok(()) => acknowledged.push(id),
+            Err(error) => break error,
+        }
+        assert!(acknowledged.len() < 100, "the disk never fills");
+    };
+    assert_eq!(error.kind, Kind::DiskFull, "{error:?}");
+    assert!(error.message.contains("disk is full") && !error.hints.is_empty());
+    // It goes on for what fits, and reads as before.
+    store.write(vec![Write::Setting { key: "theme".into(), value: 1.into() }], true).await.unwrap();
+    let (_, nodes) = store.open_conversation(kept.row.id).await.unwrap().unwrap();
+    assert_eq!(nodes.iter().map(|node| node.id).collect::<Vec<_>>(), acknowledged);
+    store.close().await;
+    // With room again it takes what it refused.
+    let (store, _) = Store::open_with(&path, 0, &QUICK).unwrap();
+    store.write(vec![message(ids, kept.row.id, "more").1], true).await.unwrap();
+    assert_eq!(store.stats(true).await.unwrap().problems, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn without_shared_memory_it_falls_back_to_a_rollback_journal() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("arbour.db");
+    let ids = &mut IdGen::Counting(0);
+    // This way to the file locks with a folder beside it, and cannot do WAL.
+    let options = Options { patience: PATIENCE, vfs: Some("unix-dotfile"), most_pages: None };
+    let (store, _) = Store::open_with(&path, 0, &options).unwrap();
+    let kept = conversation(ids);
+    let (id, write) = message(ids, kept.row.id, "found again");
+    store.write(vec![Write::Conversation(kept), write], false).await.unwrap();
+    let stats = store.stats(true).await.unwrap();
+    assert_eq!((stats.journal.as_str(), stats.problems.len()), ("delete", 0));
+    assert_eq!(store.search("again", None, 5).await.unwrap()[0].node, id);
+    store.close().await;
+    let (store, _) = Store::open_with(&path, 0, &QUICK).unwrap();
+    assert_eq!(store.stats(false).await.unwrap().journal, "wal");
+    assert_eq!(store.contents(vec![id]).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_lock_that_another_program_holds_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("arbour.db");
+    let (store, _) = Store::open_with(&path, 0, &QUICK).unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let setting = || vec![Write::Setting { key: "theme".into(), value: 1.into() }];
+    let error = store.write(setting(), true).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Locked, "{error:?}");
+    assert!(store.settings().await.unwrap().is_empty(), "who reads is not in the way");
+    other.execute_batch("ROLLBACK").unwrap();
+    store.write(setting(), true).await.unwrap();
+    store.close().await;
+
+    other.pragma_update(None, "locking_mode", "EXCLUSIVE").unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    assert_eq!(Store::open_with(&path, 0, &QUICK).err().unwrap().kind, Kind::Locked);
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_spoils_no_other_and_leaves_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("arbour.db");
+    let ids = &mut IdGen::Counting(0);
+    let (store, _) = Store::open_with(&path, 0, &Options { patience: PATIENCE, ..QUICK }).unwrap();
+    let kept = conversation(ids);
+    store.write(vec![Write::Conversation(kept.clone())], true).await.unwrap();
+
+    // While another program holds the lock, the first batch waits and the others gather behind it.
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut expected = Vec::new();
+    let mut writes = Vec::new();
+    for at in 0..20 {
+        let (id, good) = message(ids, kept.row.id, "good");
+        let (_, bad) = message(ids, ids.clone().fresh(), "of no conversation");
+        let fails = at % 5 == 2;
+        writes.push((fails, if fails { vec![good, bad] } else { vec![good] }));
+        if !fails {
+            expected.push(id);
+        }
+    }
+    let mut waiting = tokio::task::JoinSet::new();
+    let mut order = Vec::new();
+    for (at, (fails, batch)) in writes.into_iter().enumerate() {
+        let (done, answer) = oneshot::channel();
+        let queue = store.inner.writing().queue.clone().unwrap();
+        queue.send(writer::Job { writes: batch, sync: at % 2 == 0, done }).await.unwrap();
+        order.push(fails);
+        waiting.spawn(async move { (at, answer.await.unwrap()) });
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    while let Some(result) = waiting.join_next().await {
+        let (at, result) = result.unwrap();
+        assert_eq!(result.is_err(), order[at], "batch {at}: {result:?}");
+        if let Err(error) = result {
+            assert_eq!(error.kind, Kind::NotFound);
+        }
+    }
+    let (_, nodes) = store.open_conversation(kept.row.id).await.unwrap().unwrap();
+    assert_eq!(nodes.iter().map(|node| node.id).collect::<Vec<_>>(), expected, "in the order in which they were handed over");
+}
+
+#[tokio::test]
+async fn synchronous_follows_what_was_asked_for() {
+    // Through the writer's own connection, which nobody outside can see.
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("arbour.db");
+    let mut connection = connect(&path, &QUICK).unwrap();
+    let (journal, _) = schema::prepare(&mut connection).unwrap();
+    let mut writer = writer::Writer::new(connection, journal, path);
+    for (sync, expected) in [(false, 1), (true, 2), (true, 2), (false, 1)] {
+        writer.transact(sync, std::iter::empty()).unwrap();
+        assert_eq!(writer.synchronous(), expected, "sync: {sync}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_nobody_waits_for_ends() {
+    let connection = &mut fresh();
+    let ids = &mut IdGen::Counting(0);
+    let kept = conversation(ids);
+    rows::carry_out(connection, &Write::Conversation(kept.clone())).unwrap();
+    for _ in 0..10 {
+        rows::carry_out(connection, &message(ids, kept.row.id, "the same").1).unwrap();
+    }
+    let asked = Asked(Arc::default());
+    let flag = Arc::clone(&asked.0);
+    assert_eq!(search::search(connection, "same", None, 10, &flag).unwrap().len(), 10);
+    drop(asked);
+    assert!(search::search(connection, "same", None, 10, &flag).unwrap().is_empty());
+}
+
+#[test]
+fn what_the_writer_may_not_write_is_told_as_such() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("arbour.db");
+    drop(Store::open_with(&path, 0, &QUICK).unwrap());
+    let connection = open_file(&path, OpenFlags::SQLITE_OPEN_READ_ONLY, None).unwrap();
+    let write = Write::Setting { key: "theme".into(), value: 1.into() };
+    let error = rows::carry_out(&connection, &write).unwrap_err().tell(&path);
+    assert_eq!(error.kind, Kind::ReadOnly);
+    assert!(error.message.contains(Path::new("arbour.db").to_str().unwrap()));
+}
