@@ -189,3 +189,320 @@ async fn a_message_is_found_by_any_part_of_its_text() {
     }
     assert!(store.search("oaf", None, 5).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn what_is_written_twice_counts_once() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(&home.path().join("arbour.db"));
+    let ids = &mut IdGen::Counting(0);
+    let mut kept = conversation(ids, "Trees", 1);
+    kept.row.model = Some(model("qwen3:8b"));
+    let mut node = message(ids, None, Role::Assistant, State::Done);
+    node.further_parents = vec![ids.fresh()];
+    node.run = Some(run(ids));
+    let batch = vec![
+        Write::Conversation(kept.clone()),
+        node_write(kept.row.id, &node, &text("first")),
+        Write::Branch { conversation: kept.row.id, name: "main".into(), leaf: Some(node.id) },
+        Write::Applied { command: ids.fresh(), at: NOW },
+    ];
+    store.write(batch.clone(), true).await.unwrap();
+    store.write(batch, true).await.unwrap();
+    // A message is written once: the same id with another text is the first message still.
+    store.write(vec![node_write(kept.row.id, &node, &text("second"))], true).await.unwrap();
+
+    kept.branches.insert("main".into(), node.id);
+    assert_eq!(store.open_conversation(kept.row.id).await.unwrap().unwrap(), (kept.clone(), vec![node.clone()]));
+    assert_eq!(store.contents(vec![node.id]).await.unwrap(), [(node.id, text("first"))]);
+    assert_eq!(store.conversations(0, 10, None).await.unwrap().total, 1);
+    assert_eq!(store.search("first", None, 10).await.unwrap().len(), 1);
+    assert!(store.search("second", None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_grows_by_checkpoints_and_is_found_when_it_ended() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(&home.path().join("arbour.db"));
+    let ids = &mut IdGen::Counting(0);
+    let kept = conversation(ids, "Trees", 1);
+    let mut node = message(ids, None, Role::Assistant, State::Queued);
+    node.run = Some(run(ids));
+    store.write(vec![Write::Conversation(kept.clone()), node_write(kept.row.id, &node, &Content::new())], true).await.unwrap();
+    let growing = [
+        vec![Part::Thinking { text: "Let me".into() }],
+        vec![Part::Thinking { text: "Let me see.".into() }, Part::Text { text: "An oa".into() }],
+        vec![Part::Text { text: "An oak grows".into() }],
+    ];
+    for content in growing {
+        store.write(vec![Write::Checkpoint { node: node.id, content: content.clone() }], false).await.unwrap();
+        assert_eq!(store.contents(vec![node.id]).await.unwrap(), [(node.id, content.clone())]);
+        let (_, nodes) = store.open_conversation(kept.row.id).await.unwrap().unwrap();
+        let bytes: usize =
+            content.iter().map(|part| if let Part::Text { text } | Part::Thinking { text } = part { text.len() } else { 0 }).sum();
+        assert_eq!(nodes[0].bytes, bytes as u64, "what is told of the text is true of it");
+    }
+    assert!(store.search("grows", None, 5).await.unwrap().is_empty());
+
+    node.state = State::Done;
+    node.snippet = "An oak".into();
+    node.run = node.run.map(|run| Run { finished: Some(9), finish: Some(Finish::Stop), ..run });
+    let finish = |content| Write::Finish { conversation: kept.row.id, node: node.clone(), content };
+    store.write(vec![finish(None)], true).await.unwrap();
+    assert_eq!(store.search("grows", None, 5).await.unwrap().len(), 1, "the text of the last checkpoint");
+    store.write(vec![finish(Some(text("An elm")))], true).await.unwrap();
+    assert!(store.search("grows", None, 5).await.unwrap().is_empty(), "what it said before is not found");
+    assert_eq!(store.search("elm", None, 5).await.unwrap().len(), 1);
+    assert_eq!(store.open_conversation(kept.row.id).await.unwrap().unwrap().1, std::slice::from_ref(&node));
+
+    node.hidden = true;
+    store.write(vec![Write::Finish { conversation: kept.row.id, node: node.clone(), content: None }], true).await.unwrap();
+    assert!(store.search("elm", None, 5).await.unwrap().is_empty(), "what was taken back is not found");
+}
+
+#[tokio::test]
+async fn a_removed_conversation_leaves_nothing_and_late_text_for_it_is_no_error() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("arbour.db");
+    let store = open(&path);
+    let ids = &mut IdGen::Counting(0);
+    let (gone, stays) = (conversation(ids, "Gone", 1), conversation(ids, "Stays", 2));
+    let mut node = message(ids, None, Role::Assistant, State::Done);
+    node.run = Some(run(ids));
+    node.further_parents = vec![ids.fresh()];
+    let other = message(ids, None, Role::User, State::Sent);
+    let mut with_draft = gone.clone();
+    with_draft.draft = "typed".into();
+    store
+        .write(
+            vec![
+                Write::Conversation(with_draft),
+                Write::Conversation(stays.clone()),
+                node_write(gone.row.id, &node, &text("an oak")),
+                node_write(stays.row.id, &other, &text("an oak")),
+                Write::Branch { conversation: gone.row.id, name: "main".into(), leaf: Some(node.id) },
+            ],
+            true,
+        )
+        .await
+        .unwrap();
+    store.write(vec![Write::DeleteConversation(gone.row.id), Write::DeleteConversation(gone.row.id)], true).await.unwrap();
+    let late = vec![
+        Write::Checkpoint { node: node.id, content: text("late") },
+        Write::Finish { conversation: gone.row.id, node: node.clone(), content: Some(text("late")) },
+        Write::Branch { conversation: gone.row.id, name: "late".into(), leaf: Some(node.id) },
+    ];
+    store.write(late, true).await.unwrap();
+    let error = store.write(vec![node_write(gone.row.id, &node, &text("late"))], true).await.unwrap_err();
+    assert_eq!(error.kind, Kind::NotFound);
+
+    let hits = store.search("oak", None, 5).await.unwrap();
+    assert_eq!(hits.iter().map(|hit| hit.node).collect::<Vec<_>>(), [other.id]);
+    assert!(store.open_conversation(gone.row.id).await.unwrap().is_none());
+    assert_eq!(store.conversations(0, 5, None).await.unwrap().total, 1);
+    store.close().await;
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    for (table, left) in [("node", 1), ("part", 1), ("run", 0), ("node_parent", 0), ("branch", 0), ("draft", 0), ("gram_docsize", 1)] {
+        let count: i64 = connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
+        assert_eq!(count, left, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn conversations_come_by_last_change_in_windows_and_by_a_part_of_their_title() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(&home.path().join("arbour.db"));
+    let ids = &mut IdGen::Counting(0);
+    let titles = ["Grüße an Oma", "100% sure_thing", "GRÜSSE", "ΟΔΟΣ", "Ｆｕｌｌ ｗｉｄｔｈ", "it's \"quoted\"", ""];
+    let kept: Vec<Conversation> = titles.iter().enumerate().map(|(at, title)| conversation(ids, title, at as i64 / 2)).collect();
+    store.write(kept.iter().cloned().map(Write::Conversation).collect(), true).await.unwrap();
+
+    // Of the same moment the later id comes first.
+    let expected: Vec<ConversationId> = kept.iter().rev().map(|kept| kept.row.id).collect();
+    let all = store.conversations(0, 100, None).await.unwrap();
+    assert_eq!((all.total, all.items.iter().map(|row| row.id).collect::<Vec<_>>()), (7, expected.clone()));
+    let window = store.conversations(2, 3, None).await.unwrap();
+    assert_eq!((window.offset, window.total), (2, 7));
+    assert_eq!(window.items.iter().map(|row| row.id).collect::<Vec<_>>(), expected[2..5]);
+    assert!(store.conversations(7, 3, None).await.unwrap().items.is_empty());
+
+    let cases = [
+        ("grü", vec!["GRÜSSE", "Grüße an Oma"]),
+        ("0%", vec!["100% sure_thing"]),
+        ("%", vec!["100% sure_thing"]),
+        ("E_T", vec!["100% sure_thing"]),
+        ("οδοσ", vec!["ΟΔΟΣ"]),
+        ("full w", vec!["Ｆｕｌｌ ｗｉｄｔｈ"]),
+        ("'s \"Q", vec!["it's \"quoted\""]),
+        ("nowhere", vec![]),
+    ];
+    for (filter, expected) in cases {
+        let found = store.conversations(0, 100, Some(filter.into())).await.unwrap();
+        assert_eq!(found.items.iter().map(|row| row.title.as_str()).collect::<Vec<_>>(), expected, "{filter}");
+        assert_eq!(found.total as usize, expected.len(), "{filter}");
+    }
+    assert_eq!(store.conversations(0, 100, Some(String::new())).await.unwrap().total, 7);
+    let second = store.conversations(1, 5, Some("grü".into())).await.unwrap();
+    assert_eq!((second.total, second.items.len()), (2, 1));
+}
+
+#[tokio::test]
+async fn what_ran_when_the_host_was_killed_is_stopped_measured_and_found() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("arbour.db");
+    let ids = &mut IdGen::Counting(0);
+    let mut kept = conversation(ids, "Trees", 1);
+    kept.row.running = 2;
+    let asked = message(ids, None, Role::User, State::Queued);
+    let mut answers = Vec::new();
+    {
+        let store = open(&path);
+        store.write(vec![Write::Conversation(kept.clone()), node_write(kept.row.id, &asked, &text("why?"))], true).await.unwrap();
+        for state in [State::Loading, State::Writing, State::Done] {
+            let mut node = message(ids, Some(asked.id), Role::Assistant, state);
+            node.run = Some(run(ids));
+            store.write(vec![node_write(kept.row.id, &node, &Content::new())], true).await.unwrap();
+            answers.push(node);
+        }
+        let content = vec![Part::Thinking { text: "hm".into() }, Part::Text { text: "# Because\nof the roots".into() }];
+        store.write(vec![Write::Checkpoint { node: answers[1].id, content }], false).await.unwrap();
+        // No close: what matters is what is on disk.
+        std::mem::forget(store);
+    }
+    let copy = home.path().join("killed/arbour.db");
+    copy_database(&path, &copy);
+
+    let (store, recovered) = Store::open(&copy, NOW).unwrap();
+    assert_eq!(recovered.stopped, [(kept.row.id, answers[0].id), (kept.row.id, answers[1].id)]);
+    let (conversation, nodes) = store.open_conversation(kept.row.id).await.unwrap().unwrap();
+    assert_eq!(conversation.row.running, 0);
+    assert_eq!(nodes.iter().map(|node| node.state).collect::<Vec<_>>(), [State::Sent, State::Stopped, State::Stopped, State::Done]);
+    let stopped = nodes[2].run.as_ref().unwrap();
+    assert_eq!((&stopped.finish, stopped.finished, &stopped.error), (&Some(Finish::HostStopped), Some(NOW), &None));
+    assert_eq!((nodes[2].bytes, nodes[2].snippet.as_str()), (24, "Because"));
+    assert!(nodes[2].tokens > 0);
+    assert_eq!(nodes[3].run, answers[2].run, "what had ended is as it was");
+    assert_eq!(store.search("roots", None, 5).await.unwrap()[0].node, answers[1].id);
+    assert_eq!(store.search("why", None, 5).await.unwrap()[0].node, asked.id);
+    store.close().await;
+    assert_eq!(Store::open(&copy, NOW + 1).unwrap().1.stopped, []);
+}
+
+/// The files as a killed process leaves them, while it is still there.
+fn copy_database(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to.parent().expect("a folder")).expect("the folder is made");
+    for end in ["", "-wal"] {
+        let name = |path: &Path| format!("{}{end}", path.display());
+        std::fs::copy(name(from), name(to)).expect("the file is copied");
+    }
+}
+
+#[tokio::test]
+async fn commands_of_long_ago_are_forgotten() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(&home.path().join("arbour.db"));
+    let ids = &mut IdGen::Counting(0);
+    let day = 24 * 60 * 60 * 1000;
+    let (old, young, last): (CommandId, CommandId, CommandId) = (ids.fresh(), ids.fresh(), ids.fresh());
+    for (command, at) in [(old, NOW - 31 * day), (young, NOW - 2 * day), (last, NOW)] {
+        store.write(vec![Write::Applied { command, at }], true).await.unwrap();
+    }
+    assert!(!store.was_applied(old).await.unwrap());
+    assert!(store.was_applied(young).await.unwrap() && store.was_applied(last).await.unwrap());
+}
+
+#[tokio::test]
+async fn one_more_attempt_is_counted_and_keeps_what_the_first_was_asked_with() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("arbour.db");
+    let store = open(&path);
+    let ids = &mut IdGen::Counting(0);
+    let mut kept = conversation(ids, "Trees", 1);
+    kept.parameters.0.insert("temperature".into(), json!(0.1));
+    let mut node = message(ids, None, Role::Assistant, State::Failed);
+    node.run = Some(run(ids));
+    store.write(vec![Write::Conversation(kept.clone()), node_write(kept.row.id, &node, &text(""))], true).await.unwrap();
+    kept.parameters.0.insert("temperature".into(), json!(0.9));
+    let finish = |node: &Node| Write::Finish { conversation: kept.row.id, node: node.clone(), content: None };
+    store.write(vec![Write::Conversation(kept.clone()), finish(&node)], true).await.unwrap();
+    let asked_with = |path: &Path| -> (i64, String) {
+        let connection = rusqlite::Connection::open(path).unwrap();
+        let sql = "SELECT attempts, p.parameters FROM run JOIN parameter_version AS p ON p.key = run.parameters";
+        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    assert_eq!(asked_with(&path), (1, r#"{"temperature":0.1}"#.into()));
+    node.run = Some(run(ids));
+    store.write(vec![finish(&node)], true).await.unwrap();
+    assert_eq!(asked_with(&path), (2, r#"{"temperature":0.9}"#.into()));
+    assert_eq!(store.open_conversation(kept.row.id).await.unwrap().unwrap().1, [node]);
+}
+
+#[tokio::test]
+async fn after_closing_every_call_is_refused_and_the_log_is_gone() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("arbour.db");
+    let store = open(&path);
+    let setting = || vec![Write::Setting { key: "theme".into(), value: json!(1) }];
+    // Handed over before the end, so it is done before the end.
+    let pending = tokio::spawn({
+        let store = store.clone();
+        async move { store.write(setting(), true).await }
+    });
+    pending.await.unwrap().unwrap();
+    store.settings().await.unwrap();
+    store.close().await;
+    store.close().await;
+    assert!(!path.with_extension("db-wal").exists());
+    assert_eq!(store.write(setting(), true).await.unwrap_err().kind, Kind::HostGone);
+    assert_eq!(store.settings().await.unwrap_err().kind, Kind::HostGone);
+    // Dropping does the same.
+    let store = open(&path);
+    store.write(setting(), true).await.unwrap();
+    store.settings().await.unwrap();
+    drop(store);
+    assert!(!path.with_extension("db-wal").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn readers_see_whole_commits_while_many_write() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(&home.path().join("arbour.db"));
+    let kept = conversation(&mut IdGen::Counting(0), "Trees", 1);
+    let id = kept.row.id;
+    store.write(vec![Write::Conversation(kept)], true).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for writer in 0..4 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            let ids = &mut IdGen::Counting(1_000 * (writer + 1));
+            for round in 0..25 {
+                // A pair: nobody may see one without the other.
+                let (asked, mut answer) = (message(ids, None, Role::User, State::Sent), message(ids, None, Role::Assistant, State::Done));
+                answer.parent = Some(asked.id);
+                let batch = vec![node_write(id, &asked, &text("a question")), node_write(id, &answer, &text("an answer"))];
+                store.write(batch, round % 2 == 0).await.unwrap();
+                let seen = store.contents(vec![asked.id, answer.id]).await.unwrap();
+                assert_eq!(seen.len(), 2, "what was acknowledged is there for whoever reads next");
+            }
+        });
+    }
+    for _ in 0..4 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            let mut before = 0;
+            while before < 200 {
+                let (_, nodes) = store.open_conversation(id).await.unwrap().unwrap();
+                assert_eq!(nodes.len() % 2, 0, "a commit was seen in part");
+                assert!(nodes.len() >= before, "what was seen is gone");
+                for pair in nodes.chunks(2) {
+                    assert_eq!(pair[1].parent, Some(pair[0].id));
+                }
+                before = nodes.len();
+                store.search("question", None, 10).await.unwrap();
+            }
+        });
+    }
+    while let Some(task) = tasks.join_next().await {
+        task.unwrap();
+    }
+    assert_eq!(store.stats(true).await.unwrap().problems, Vec::<String>::new());
+}
