@@ -506,3 +506,129 @@ async fn readers_see_whole_commits_while_many_write() {
     }
     assert_eq!(store.stats(true).await.unwrap().problems, Vec::<String>::new());
 }
+
+/// A database with one conversation whose messages say these things, and what a query finds of them, best first.
+async fn searcher(home: &Path, messages: &[&str]) -> (Store, ConversationId, Vec<NodeId>) {
+    let store = open(&home.join("arbour.db"));
+    let ids = &mut IdGen::Counting(0);
+    let kept = conversation(ids, "Trees", 1);
+    let mut batch = vec![Write::Conversation(kept.clone())];
+    let mut nodes = Vec::new();
+    for said in messages {
+        let node = message(ids, None, Role::User, State::Sent);
+        nodes.push(node.id);
+        batch.push(node_write(kept.row.id, &node, &text(said)));
+    }
+    store.write(batch, true).await.expect("it is written");
+    (store, kept.row.id, nodes)
+}
+
+#[tokio::test]
+async fn every_character_of_a_query_is_text() {
+    let long = format!("{} needle-in-100-KB {}", "hay ".repeat(12_500), "straw ".repeat(8_500));
+    let messages = [
+        "say \"hello\" to NOT and OR",
+        "it's 100% C++ (really) a*b ^c -d e:f {g} [h] ~i \\ / ; DROP TABLE node; --",
+        "我喜欢猫，也喜欢狗。",
+        "日本語のテキスト 東京都",
+        "안녕하세요 세계",
+        "👩‍👩‍👧 family, 🇪🇺 flag, 🌳",
+        "Straße ΟΔΟΣ İstanbul ÉCOLE Ｗｉｄｅ",
+        &long,
+        "nul\0byte \u{1b}[31mred\u{202e}",
+        "x",
+    ];
+    let home = tempfile::tempdir().unwrap();
+    let (store, conversation, nodes) = searcher(home.path(), &messages).await;
+    let cases: &[(&str, &[usize])] = &[
+        ("\"", &[0]),
+        ("\"hello\"", &[0]),
+        ("NOT", &[0]),
+        ("not and OR", &[0]),
+        ("NEAR(a b)", &[]),
+        ("C++", &[1]),
+        ("100%", &[1]),
+        ("a*b", &[1]),
+        ("a*", &[1]),
+        ("^c", &[1]),
+        ("-d", &[1]),
+        ("e:f", &[1]),
+        ("tokens:f", &[]),
+        ("' OR 1=1", &[]),
+        ("\\ /", &[1]),
+        ("table node;", &[1]),
+        ("猫", &[2]),
+        ("喜欢", &[2]),
+        ("也喜欢狗。", &[2]),
+        ("狗 猫", &[2]),
+        ("欢喜", &[]),
+        ("東京", &[3]),
+        ("京都", &[3]),
+        ("テキスト", &[3]),
+        ("세계", &[4]),
+        ("하세", &[4]),
+        ("🌳", &[5]),
+        ("👩‍👧", &[5]),
+        ("🇪🇺", &[5]),
+        ("STRASSE", &[]),
+        ("straße", &[6]),
+        ("οδος", &[6]),
+        ("istanbul", &[6]),
+        ("école", &[6]),
+        ("wide", &[6]),
+        ("needle-in-100", &[7]),
+        ("le-in", &[7]),
+        ("straw hay", &[7]),
+        ("nul\0byte", &[8]),
+        ("[31m", &[8]),
+        ("x", &[9]),
+        ("", &[]),
+        (" \t\n\u{3000}", &[]),
+    ];
+    for (query, expected) in cases {
+        for within in [None, Some(conversation)] {
+            let hits = store.search(query, within, 20).await.unwrap();
+            let found: Vec<usize> = hits.iter().map(|hit| nodes.iter().position(|node| *node == hit.node).unwrap()).collect();
+            assert_eq!(found, *expected, "{query:?} in {within:?}");
+            for hit in hits {
+                let clean = !hit.snippet.chars().any(|c| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c));
+                assert!(clean && hit.snippet.matches('\u{E000}').count() >= 1, "{:?}", hit.snippet);
+                assert_eq!(hit.snippet.matches('\u{E000}').count(), hit.snippet.matches('\u{E001}').count());
+                assert!(hit.snippet.chars().count() < 200, "{:?}", hit.snippet);
+            }
+        }
+    }
+    assert!(store.search("hello", None, 0).await.unwrap().is_empty());
+    let unknown: ConversationId = IdGen::Counting(99_999).fresh();
+    assert!(store.search("hello", Some(unknown), 5).await.unwrap().is_empty());
+    // What was pasted into the field by mistake.
+    assert!(store.search(&"word ".repeat(50_000), None, 5).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_phrase_comes_first_then_whole_words_then_beginnings_then_the_newest() {
+    let home = tempfile::tempdir().unwrap();
+    let messages = ["an oak tree", "tree of oak", "oaken trees", "an Oak\nTree", "oak alone", "cloak streets"];
+    let (store, conversation, nodes) = searcher(home.path(), &messages).await;
+    for within in [None, Some(conversation)] {
+        let hits = store.search("oak tree", within, 10).await.unwrap();
+        let found: Vec<&str> = hits.iter().map(|hit| messages[nodes.iter().position(|node| *node == hit.node).unwrap()]).collect();
+        assert_eq!(found, ["an Oak\nTree", "an oak tree", "tree of oak", "oaken trees", "cloak streets"]);
+        assert_eq!(store.search("oak tree", within, 2).await.unwrap(), hits[..2]);
+    }
+}
+
+#[tokio::test]
+async fn a_snippet_shows_the_hit_with_what_is_around_it() {
+    let home = tempfile::tempdir().unwrap();
+    let far = format!("{}the needle  lies\n\nhere {}", "some words before it ".repeat(50), "and many words after it ".repeat(50));
+    let broken = "a \u{E000}forged\u{E001} mark and \u{7}bell";
+    let endless = "n".repeat(5_000);
+    let (store, _, _) = searcher(home.path(), &[&far, broken, &endless]).await;
+    let snippet = async |query: &str| store.search(query, None, 5).await.unwrap().remove(0).snippet;
+    let shown = snippet("NEEDLE").await;
+    assert!(shown.starts_with('…') && shown.contains("the \u{E000}needle\u{E001} lies here and many") && shown.ends_with('…'), "{shown}");
+    assert_eq!(snippet("mark forged").await, "a \u{E000}forged\u{E001} \u{E000}mark\u{E001} and ␇bell");
+    let shown = snippet(&"n".repeat(300)).await;
+    assert!(shown.starts_with("\u{E000}nnn") && shown.ends_with("n\u{E001}…"), "{shown}");
+}

@@ -7,7 +7,7 @@
 //! A query is words between white space; a message is found when it contains all of them, in any place, also within a longer
 //! word. The newest messages are looked at first, in windows that grow, so that a frequent word is answered from the newest few
 //! and nobody sorts a million matches. Among what was found that way, those come first that contain the query as it stands, then those
-//! with whole words, then the newest.
+//! with whole words, then with beginnings of words, then the newest.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,8 +64,8 @@ const SCATTERED: i64 = 16;
 struct Rank {
     /// The words stand there as they stand in the query.
     phrase: bool,
-    /// How many of them are whole words.
-    whole: usize,
+    /// For each word of the query: two when it stands there as a word, one when it begins one.
+    words: usize,
 }
 
 /// The query, ready for comparison.
@@ -101,8 +101,8 @@ impl Wanted {
         if !self.words.iter().all(|word| folded.contains(word.as_str())) {
             return None;
         }
-        let whole = self.words.iter().filter(|word| places(folded, word).any(|at| is_whole(folded, at, word.len()))).count();
-        Some(Rank { phrase: folded.contains(&self.phrase), whole })
+        let worth = |word: &String| places(folded, word).map(|at| worth(folded, at, word.len())).max().unwrap_or(0);
+        Some(Rank { phrase: folded.contains(&self.phrase), words: self.words.iter().map(worth).sum() })
     }
 }
 
@@ -229,18 +229,21 @@ fn places<'a>(text: &'a str, needle: &'a str) -> impl Iterator<Item = usize> + '
     text.match_indices(needle).map(|(at, _)| at)
 }
 
-/// Whether neither neighbour continues the word.
-fn is_whole(text: &str, at: usize, len: usize) -> bool {
+/// Two when neither neighbour continues the word, one when it begins there, else none.
+fn worth(text: &str, at: usize, len: usize) -> usize {
     let before = text[..at].chars().next_back();
     let after = text[at + len..].chars().next();
-    !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
+    if before.is_some_and(char::is_alphanumeric) {
+        return 0;
+    }
+    1 + usize::from(!after.is_some_and(char::is_alphanumeric))
 }
 
 /// The text around the best place, on one line, each hit between [`MARKS`].
 fn snippet(text: &str, wanted: &Wanted) -> String {
     let folded = fold(text);
     let phrase = wanted.phrase.as_str();
-    let whole = wanted.words.iter().find_map(|word| places(&folded, word).find(|at| is_whole(&folded, *at, word.len())));
+    let whole = wanted.words.iter().find_map(|word| places(&folded, word).find(|at| worth(&folded, *at, word.len()) == 2));
     let at = folded.find(phrase).or(whole).or_else(|| folded.find(wanted.words.first().map_or("", String::as_str))).unwrap_or(0);
     // A folded text has the characters of the text, one for one.
     let hit = folded[..at].chars().count();
