@@ -632,3 +632,384 @@ async fn a_snippet_shows_the_hit_with_what_is_around_it() {
     let shown = snippet(&"n".repeat(300)).await;
     assert!(shown.starts_with("\u{E000}nnn") && shown.ends_with("n\u{E001}…"), "{shown}");
 }
+
+// ---- files that are not as they should be ----
+
+/// Opening is refused, says what to do, and leaves the file as it was.
+fn refused(path: &Path) -> Error {
+    let before = std::fs::read(path).ok();
+    let error = Store::open(path, NOW).err().expect("it is refused");
+    assert_eq!(std::fs::read(path).ok(), before, "the file was touched");
+    assert!(error.message.ends_with('.') && !error.hints.is_empty(), "{error:?}");
+    error
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("arbour.db");
+    std::fs::write(&path, "my shopping list, which is long enough to be read as a header of a hundred bytes or more: ".repeat(9)).unwrap();
+    let error = refused(&path);
+    assert_eq!(error.kind, Kind::DatabaseCorrupt);
+    assert!(error.hints.iter().any(|hint| hint.contains(".recover")) && error.hints.iter().any(|hint| hint.contains("copy")), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_told_and_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("arbour.db");
+    let messages = vec!["some text that fills a page or two ".repeat(40); 40];
+    let (store, conversation, nodes) = searcher(home.path(), &messages.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    store.close().await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    let whole = bytes.len();
+    // All but the first pages, which hold the schema.
+    bytes[whole / 2..].fill(0xAB);
+    std::fs::write(&path, &bytes).unwrap();
+    let errors = match Store::open(&path, NOW) {
+        Err(error) => vec![error],
+        Ok((store, _)) => {
+            let mut errors = Vec::new();
+            errors.extend(store.contents(nodes).await.err());
+            errors.extend(store.open_conversation(conversation).await.err());
+            errors.extend(store.search("fills", None, 50).await.err());
+            assert!(store.stats(true).await.is_err() || !store.stats(true).await.unwrap().problems.is_empty());
+            errors
+        }
+    };
+    assert!(!errors.is_empty());
+    for error in errors {
+        assert_eq!(error.kind, Kind::DatabaseCorrupt, "{error:?}");
+    }
+    assert_eq!(std::fs::metadata(&path).unwrap().len() as usize, whole, "nothing was cut off");
+}
+
+#[test]
+fn a_newer_database_and_one_of_another_program_are_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let newer = home.path().join("newer.db");
+    drop(open(&newer));
+    let connection = rusqlite::Connection::open(&newer).unwrap();
+    connection.pragma_update(None, "user_version", 1_000).unwrap();
+    connection.close().unwrap();
+    let error = refused(&newer);
+    assert_eq!(error.kind, Kind::DatabaseNewer);
+    assert!(error.message.contains("1000"), "{error:?}");
+
+    let foreign = home.path().join("foreign.db");
+    let connection = rusqlite::Connection::open(&foreign).unwrap();
+    connection.execute_batch("CREATE TABLE photo (id INTEGER PRIMARY KEY)").unwrap();
+    connection.close().unwrap();
+    assert_eq!(refused(&foreign).kind, Kind::File);
+}
+
+#[test]
+fn what_is_no_file_is_refused_and_an_empty_file_becomes_a_database() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("arbour.db");
+    std::fs::create_dir(&folder).unwrap();
+    assert_eq!(refused(&folder).kind, Kind::File);
+    let below_a_file = home.path().join("file/arbour.db");
+    std::fs::write(home.path().join("file"), "").unwrap();
+    assert_eq!(refused(&below_a_file).kind, Kind::File);
+    let empty = home.path().join("empty.db");
+    std::fs::write(&empty, "").unwrap();
+    drop(open(&empty));
+}
+
+#[test]
+fn only_its_owner_may_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("data/deep/arbour.db");
+    let _store = open(&path);
+    let mode = |path: &Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!(mode(path.parent().unwrap()), 0o700);
+    assert_eq!(mode(&path), 0o600);
+    assert_eq!(mode(&path.with_extension("db-wal")), 0o600);
+}
+
+// ---- databases of every version ----
+
+fn fixtures() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/db")
+}
+
+/// What every fixture holds, whatever its version: written once by the arbour of that version.
+fn fixture_writes() -> (Conversation, Vec<(Node, Content)>, Vec<Write>) {
+    let ids = &mut IdGen::Counting(0);
+    let mut kept = conversation(ids, "Bäume", 70);
+    kept.row.created = 50;
+    kept.row.messages = 3;
+    kept.row.branches = 1;
+    kept.row.running = 1;
+    kept.row.model = Some(model("qwen3:8b"));
+    kept.system = Some("Be brief.".into());
+    kept.parameters.0.insert("temperature".into(), json!(0.7));
+    kept.draft = "half a thou".into();
+    let mut asked = message(ids, None, Role::User, State::Accepted);
+    asked.snippet = "Warum?".into();
+    asked.bytes = 6;
+    asked.tokens = 7;
+    let mut answer = message(ids, Some(asked.id), Role::Assistant, State::Done);
+    answer.bytes = 15;
+    answer.snippet = "因为有根。".into();
+    answer.model = Some(model("qwen3:8b"));
+    answer.run = Some(Run {
+        finished: Some(900),
+        finish: Some(Finish::Stop),
+        figures: Figures { ttft_ms: Some(Figure::measured(81.5)), cost: Some(Figure::estimated(0.001)), ..Figures::default() },
+        ..run(ids)
+    });
+    let mut half = message(ids, Some(asked.id), Role::Assistant, State::Writing);
+    half.model = Some(model("qwen3:8b"));
+    half.run = Some(run(ids));
+    kept.head = Some(answer.id);
+    kept.branches.insert("main".into(), answer.id);
+    let nodes = vec![
+        (asked, text("Warum?")),
+        (answer, text("因为有根。")),
+        (half, vec![Part::Thinking { text: "Hm".into() }, Part::Text { text: "Because".into() }]),
+    ];
+    let mut writes = vec![Write::Conversation(kept.clone())];
+    writes.extend(nodes.iter().map(|(node, content)| node_write(kept.row.id, node, content)));
+    writes.push(Write::Branch { conversation: kept.row.id, name: "main".into(), leaf: kept.head });
+    writes.push(Write::Setting { key: "theme".into(), value: json!("dark") });
+    (kept, nodes, writes)
+}
+
+#[tokio::test]
+async fn a_database_of_every_version_is_brought_up_to_date_and_read() {
+    let (mut kept, nodes, _) = fixture_writes();
+    let home = tempfile::tempdir().unwrap();
+    let newest = open(&home.path().join("newest.db")).stats(false).await.unwrap().schema;
+    for version in 1..=newest {
+        let fixture = fixtures().join(format!("v{version}.db"));
+        let path = home.path().join(format!("v{version}.db"));
+        std::fs::copy(&fixture, &path).unwrap_or_else(|error| panic!("{}: {error}; see make_the_fixture", fixture.display()));
+        let (store, recovered) = Store::open(&path, NOW).unwrap();
+        assert_eq!(recovered.migrated_from, (version < newest).then_some(version));
+        assert_eq!(recovered.stopped, [(kept.row.id, nodes[2].0.id)]);
+        let stats = store.stats(true).await.unwrap();
+        assert_eq!((stats.schema, stats.conversations, stats.problems), (newest, 1, vec![]));
+
+        kept.row.running = 0;
+        let mut expected: Vec<Node> = nodes.iter().map(|(node, _)| node.clone()).collect();
+        let half = &mut expected[2];
+        (half.state, half.bytes, half.snippet) = (State::Stopped, 9, "Because".into());
+        half.run = half.run.take().map(|run| Run { finish: Some(Finish::HostStopped), finished: Some(NOW), ..run });
+        let (conversation, mut found) = store.open_conversation(kept.row.id).await.unwrap().unwrap();
+        // An estimate, which may improve.
+        found[2].tokens = 0;
+        assert_eq!((conversation, found), (kept.clone(), expected), "version {version}");
+        let contents = store.contents(nodes.iter().map(|(node, _)| node.id).collect()).await.unwrap();
+        assert_eq!(contents, nodes.iter().map(|(node, content)| (node.id, content.clone())).collect::<Vec<_>>());
+        for (query, node) in [("warum", 0), ("有根", 1), ("because", 2)] {
+            assert_eq!(store.search(query, None, 5).await.unwrap().first().map(|hit| hit.node), Some(nodes[node].0.id), "{query}");
+        }
+        assert_eq!(store.settings().await.unwrap(), BTreeMap::from([("theme".into(), json!("dark"))]));
+        store.write(vec![Write::DeleteConversation(kept.row.id)], true).await.unwrap();
+        assert!(store.search("warum", None, 5).await.unwrap().is_empty());
+    }
+}
+
+/// Run by hand once for each version, before it is released: `cargo test --test store make_the_fixture -- --ignored`.
+#[tokio::test]
+#[ignore = "writes the fixture of the newest version"]
+async fn make_the_fixture() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("fixture.db");
+    let store = open(&path);
+    store.write(fixture_writes().2, true).await.unwrap();
+    let version = store.stats(false).await.unwrap().schema;
+    store.close().await;
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    // Small pages, since each of some thirty tables and indexes takes one.
+    connection.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA page_size = 512; VACUUM").unwrap();
+    connection.close().unwrap();
+    let fixture = fixtures().join(format!("v{version}.db"));
+    assert!(!fixture.exists(), "a fixture is never made anew: it is what an older arbour wrote");
+    std::fs::copy(&path, fixture).unwrap();
+}
+
+// ---- processes that end without a word ----
+
+/// What a child process of a test is to do, and with which database. The children are the tests below that do nothing without it.
+const CHILD: &str = "ARBOUR_STORE_TEST_CHILD";
+
+fn child_path() -> Option<std::path::PathBuf> {
+    std::env::var_os(CHILD).map(Into::into)
+}
+
+/// This test binary again, running one test.
+fn child(test: &str, path: &Path) -> std::process::Command {
+    let mut command = std::process::Command::new(std::env::current_exe().expect("the test has a path"));
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, path);
+    command
+}
+
+/// A process that is killed when it is dropped, also by a failing test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What message `at` of a round says, so that the parent knows it without being told.
+fn saying(round: u64, at: u64) -> String {
+    format!("round {round} message {at} {}", "and so on ".repeat(usize::try_from(at % 40).unwrap_or(0) * 20))
+}
+
+/// Writes until it is killed; a line for each message that was acknowledged, `sync` or not.
+#[tokio::test]
+async fn child_that_writes() {
+    let Some(path) = child_path() else { return };
+    let round: u64 = std::env::var("ROUND").unwrap().parse().unwrap();
+    let (store, recovered) = Store::open(&path, NOW).unwrap();
+    println!("\nopened {}", recovered.stopped.len());
+    let mut all = tokio::task::JoinSet::new();
+    for task in 0..3 {
+        let store = store.clone();
+        all.spawn(async move {
+            let ids = &mut IdGen::Counting((round * 10 + task) * 1_000_000);
+            let kept = conversation(ids, "Trees", i64::try_from(round).unwrap());
+            store.write(vec![Write::Conversation(kept.clone())], true).await.unwrap();
+            for at in 0.. {
+                let mut node = message(ids, None, Role::Assistant, State::Writing);
+                node.run = Some(run(ids));
+                let said = saying(round, at);
+                let half = said[..said.len() / 2].to_owned();
+                store.write(vec![node_write(kept.row.id, &node, &Content::new())], true).await.unwrap();
+                store.write(vec![Write::Checkpoint { node: node.id, content: text(&half) }], false).await.unwrap();
+                println!("half {} {at}", node.id);
+                node.state = State::Done;
+                let finish = Write::Finish { conversation: kept.row.id, node: node.clone(), content: Some(text(&said)) };
+                store.write(vec![finish, Write::Applied { command: node.id.0.into(), at: NOW }], true).await.unwrap();
+                println!("done {} {at}", node.id);
+            }
+        });
+    }
+    while let Some(task) = all.join_next().await {
+        task.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill_at_any_moment() {
+    use std::io::BufRead;
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("arbour.db");
+    let mut done: BTreeMap<NodeId, (u64, u64)> = BTreeMap::new();
+    let mut random = 7_u64;
+    let mut stopped = 0;
+    for round in 0..24 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mut command = child("child_that_writes", &path);
+        command.env("ROUND", round.to_string()).stdout(std::process::Stdio::piped());
+        let mut process = Killed(command.spawn().unwrap());
+        let mut lines = std::io::BufReader::new(process.0.stdout.take().unwrap()).lines();
+        let mut half = BTreeMap::new();
+        let mut note = |line: &str| {
+            let mut words = line.split(' ');
+            if let (Some(word @ ("half" | "done")), Some(id), Some(at)) = (words.next(), words.next(), words.next()) {
+                let (id, at): (NodeId, u64) = (id.parse().unwrap(), at.parse().unwrap());
+                if word == "done" {
+                    done.insert(id, (round, at))
+                } else {
+                    half.insert(id, (round, at))
+                };
+            }
+        };
+        // Some rounds die while they open, most while they write, at any point of it.
+        let wanted = random >> 33 & 31;
+        for _ in 0..wanted {
+            match lines.next() {
+                Some(line) => note(&line.unwrap()),
+                None => panic!("the child ended by itself"),
+            }
+        }
+        let until = std::time::Instant::now() + std::time::Duration::from_micros(random >> 40 & 4_095);
+        while std::time::Instant::now() < until {
+            std::hint::spin_loop();
+        }
+        process.0.kill().unwrap();
+        // What it had said before it died counts too; its last line may be half a line.
+        let rest: Vec<String> = lines.map_while(Result::ok).collect();
+        for line in rest.iter().filter(|line| line.len() > 41) {
+            note(line);
+        }
+        drop(process);
+
+        let (store, recovered) = Store::open(&path, NOW).unwrap();
+        stopped += recovered.stopped.len();
+        for (id, (round, at)) in &done {
+            let contents = store.contents(vec![*id]).await.unwrap();
+            assert_eq!(contents, [(*id, text(&saying(*round, *at)))], "round {round}: an acknowledged message is not as it was");
+            assert!(store.was_applied(id.0.into()).await.unwrap());
+        }
+        for (id, (round, at)) in &half {
+            // A killed process loses nothing that was committed, synced or not.
+            let found = arbour::proto::content_text(&store.contents(vec![*id]).await.unwrap()[0].1);
+            let said = saying(*round, *at);
+            assert!(said.starts_with(&found) && found.len() >= said.len() / 2, "round {round}: a checkpoint is gone");
+        }
+        if let Some((id, (round, _))) = done.last_key_value() {
+            let hits = store.search(&format!("round {round} message"), None, 1_000).await.unwrap();
+            assert!(hits.iter().any(|hit| hit.node == *id), "round {round}: a message is not found");
+        }
+        store.close().await;
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        let check: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(check, "ok");
+        connection.execute("INSERT INTO gram (gram) VALUES ('integrity-check')", []).unwrap();
+    }
+    assert!(done.len() > 50 && stopped > 5, "the children did not get to write: {} {stopped}", done.len());
+}
+
+/// Tells what opening and writing came to.
+#[tokio::test]
+async fn child_that_may_not_write() {
+    let Some(path) = child_path() else { return };
+    match Store::open(&path, NOW) {
+        Err(error) => println!("\nrefused {:?}: {}", error.kind, error.message),
+        Ok(_) => println!("\nopened"),
+    }
+}
+
+#[test]
+fn a_folder_or_a_file_that_may_not_be_written_is_told() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let home = tempfile::tempdir().unwrap();
+    let allow = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("the mode is set");
+    allow(home.path(), 0o755);
+    let run = |path: &Path| {
+        let mut command = child("child_that_may_not_write", path);
+        if rustix::process::geteuid().is_root() {
+            // Nothing is read-only for root.
+            command.uid(65_534).gid(65_534);
+        }
+        let output = command.output().expect("the child runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let empty = home.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    allow(&empty, 0o555);
+    let said = run(&empty.join("arbour.db"));
+    assert!(said.contains("refused ReadOnly: arbour may not write to its database"), "{said}");
+    let said = run(&empty.join("below/arbour.db"));
+    assert!(said.contains("refused ReadOnly"), "{said}");
+
+    let full = home.path().join("full");
+    let path = full.join("arbour.db");
+    drop(open(&path));
+    allow(&path, 0o444);
+    allow(&full, 0o555);
+    let said = run(&path);
+    assert!(said.contains("refused ReadOnly"), "{said}");
+    allow(&empty, 0o755);
+    allow(&full, 0o755);
+}

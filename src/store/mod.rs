@@ -202,8 +202,9 @@ impl Store {
     /// Waits until all that was handed over is committed, checkpoints and closes the file. Afterwards every call is refused.
     pub async fn close(&self) {
         let (queue, thread) = self.inner.stop_writing();
-        drop(queue);
+        // Whoever closes last removes the log, and a reader may not: so the writer ends after the readers.
         self.inner.readers.close().await;
+        drop(queue);
         if let Some(thread) = thread {
             let joined = tokio::task::spawn_blocking(move || thread.join()).await;
             if !matches!(joined, Ok(Ok(()))) {
@@ -227,9 +228,8 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         let (queue, thread) = self.stop_writing();
-        drop(queue);
-        // The writer's checkpoint empties the log only when nobody reads.
         self.readers.drop_idle();
+        drop(queue);
         if let Some(thread) = thread
             && thread.join().is_err()
         {
