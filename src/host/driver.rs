@@ -8,6 +8,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::backends::Backends;
+use super::downloads::Downloads;
 use super::effects::LAST_CONVERSATION;
 use super::life::Life;
 use super::lock::Held;
@@ -47,6 +48,7 @@ pub(super) enum Whose {
     Backend(String),
     Command(Seat, CommandId),
     Discovery,
+    Download,
     Other,
 }
 
@@ -58,6 +60,7 @@ pub(super) struct Host {
     pub(super) seats: Seats,
     pub(super) backends: Backends,
     pub(super) runs: Runs,
+    pub(super) downloads: Downloads,
     pub(super) inbox: mpsc::Sender<Message>,
     pub(super) seq: u64,
     /// Commands that wait until the first look at the backends is over.
@@ -67,6 +70,8 @@ pub(super) struct Host {
     pub(super) discovering: bool,
     /// Where discovery looked, in words.
     pub(super) looked_at: String,
+    /// Whether pip is there; `None` until it was looked for.
+    pub(super) pip: Option<bool>,
     /// The first look at the backends is over.
     pub(super) settled: bool,
     /// The last requests, exactly as they went out.
@@ -119,12 +124,14 @@ impl Host {
             seats: Seats::default(),
             backends: Backends::default(),
             runs: Runs::default(),
+            downloads: Downloads::default(),
             inbox,
             seq: 0,
             waiting: Vec::new(),
             refreshing: Vec::new(),
             discovering: false,
             looked_at: String::new(),
+            pip: None,
             settled: false,
             requests: VecDeque::new(),
             debt: Vec::new(),
@@ -220,7 +227,7 @@ impl Host {
 
     /// Whether something goes on that outlives clients.
     pub(super) fn is_working(&self) -> bool {
-        !self.runs.is_empty() || self.backends.has_started() || !self.debt.is_empty()
+        !self.runs.is_empty() || !self.downloads.is_empty() || self.backends.has_started() || !self.debt.is_empty()
     }
 
     /// How many commands are being carried out beside the loop.
@@ -272,6 +279,9 @@ impl Host {
             Message::Loading { model, update } => self.loading(&model, update),
             Message::Settled { seat, id, model, started, result } => self.model_settled(seat, id, &model, started, result),
             Message::Sampled(sampled) => self.sampled(*sampled),
+            Message::Fetching(progress) => self.fetching(progress),
+            Message::Fetched(result) => self.fetched(result).await,
+            Message::Pip(there) => self.pip_is(there),
             Message::Settle => self.go_on_waiting().await,
         }
     }
@@ -345,6 +355,7 @@ impl Host {
             Some(Whose::Backend(name)) => self.backend_failed(&name, error.clone()).await,
             Some(Whose::Command(seat, id)) => self.ack(seat, id, Err(error.clone())),
             Some(Whose::Discovery) => self.discovered(Discovered::default()),
+            Some(Whose::Download) => self.fetched(Err(error.clone())).await,
             Some(Whose::Other) | None => {}
         }
         self.emit(EventKind::Notice { level: Level::Error, error });

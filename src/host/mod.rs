@@ -6,6 +6,7 @@
 
 mod answers;
 mod backends;
+mod downloads;
 mod driver;
 mod effects;
 mod life;
@@ -26,6 +27,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::backend::Update;
 use crate::backend::discover::Discovered;
 use crate::error::{Error, Kind, Result};
+use crate::fetch::Progress;
 use crate::metrics::Sampler;
 use crate::proto::wire::{ClientFrame, Hello, HostFrame, Welcome};
 use crate::proto::{CommandId, ModelRef, NodeId, Sample};
@@ -82,6 +84,12 @@ pub(crate) enum Message {
         started: bool,
         result: Result<()>,
     },
+    /// A download has come further.
+    Fetching(Progress),
+    /// A download has ended.
+    Fetched(Result<PathBuf>),
+    /// Whether pip is there.
+    Pip(bool),
     /// The first look at the backends is over: what waited for it can go on.
     Settle,
     /// The machine was looked at; the sampler comes back with it.

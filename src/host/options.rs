@@ -8,8 +8,9 @@ use futures_util::future::BoxFuture;
 
 use crate::backend::discover::{Discovered, Places, discover};
 use crate::backend::{Backend, Spec, build};
-use crate::config::{ApiKey, Loaded, Paths};
+use crate::config::{ApiKey, Loaded, Paths, Starter};
 use crate::error::{Error, Result};
+use crate::fetch::starter::URL;
 use crate::proto::BackendKind;
 
 /// Makes a backend of a spec.
@@ -33,6 +34,10 @@ pub struct HostOptions {
     /// The folder of lock, token, socket and log.
     pub state: PathBuf,
     pub database: PathBuf,
+    /// Where fetched models go.
+    pub models: PathBuf,
+    /// Where the starter model comes from; empty: its usual address.
+    pub starter: Vec<String>,
     /// How long it waits after the last client has left with nothing going on.
     pub linger: Duration,
     /// It stays until it is told to end (`serve`).
@@ -87,6 +92,8 @@ impl HostOptions {
             state: paths.state.clone(),
             database: paths.database(),
             config_file: paths.config_file(),
+            models: paths.models(),
+            starter: sources(config.starter),
             linger: config.linger,
             kept: false,
             backends,
@@ -99,5 +106,14 @@ impl HostOptions {
     #[must_use]
     pub fn state(&self) -> &Path {
         &self.state
+    }
+}
+
+/// The addresses of the starter model, when the configuration names any.
+fn sources(starter: Starter) -> Vec<String> {
+    let Starter { source, mirrors } = starter;
+    match source {
+        None if mirrors.is_empty() => Vec::new(),
+        source => std::iter::once(source.unwrap_or_else(|| URL.to_owned())).chain(mirrors).collect(),
     }
 }

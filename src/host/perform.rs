@@ -40,13 +40,13 @@ impl Host {
             },
             Command::AddBackend { name, kind, url, key_env } => self.add_backend(name, kind, url, key_env).await,
             Command::OpenGguf { path } => self.open_gguf(path).await,
+            Command::PullStarter { pip } => self.pull_starter(pip),
+            Command::CancelPull { key } => self.cancel_pull(&key),
             Command::Shutdown { force } => self.shut_down(force),
             Command::Listen { .. } => {
                 Err(Error::new(Kind::Unsupported, "A host inside another process cannot listen.").hint("Run `arbour serve`."))
             }
-            Command::PullStarter { .. }
-            | Command::CancelPull { .. }
-            | Command::NewConversation { .. }
+            Command::NewConversation { .. }
             | Command::Rename { .. }
             | Command::DeleteConversation { .. }
             | Command::SetSystem { .. }

@@ -10,6 +10,7 @@ use super::options::Configured;
 use super::{Message, Seat};
 use crate::backend::discover::Discovered;
 use crate::error::Error;
+use crate::fetch::pip_available;
 use crate::metrics::Sampler;
 use crate::proto::{Ack, BackendKind, Command, CommandId, EventKind, ModelInfo, ModelState, Sample};
 
@@ -177,7 +178,7 @@ impl Host {
         if self.discovering || self.backends.is_busy() {
             return;
         }
-        let (looked_at, pip) = (self.looked_at.clone(), pip());
+        let (looked_at, pip) = (self.looked_at.clone(), self.pip.unwrap_or(false));
         let replica = &self.machine.replica;
         if !self.settled || replica.looked_at != looked_at || replica.pip != pip {
             self.settled = true;
@@ -186,9 +187,28 @@ impl Host {
                 let inbox = self.inbox.clone();
                 self.spawn(Whose::Other, async move { drop(inbox.send(Message::Settle).await) });
             }
+            self.look_for_pip();
         }
         for (seat, id) in std::mem::take(&mut self.refreshing) {
             self.ack(seat, id, Ok(Ack::Done));
+        }
+    }
+
+    /// Only where the starter model may be offered: asking starts a Python.
+    fn look_for_pip(&mut self) {
+        if self.pip.is_none() && self.machine.replica.models.is_empty() && self.backends.engine().is_some() {
+            self.pip = Some(false);
+            let inbox = self.inbox.clone();
+            self.spawn(Whose::Other, async move {
+                drop(inbox.send(Message::Pip(pip_available().await)).await);
+            });
+        }
+    }
+
+    pub(super) fn pip_is(&mut self, there: bool) {
+        if self.pip != Some(there) {
+            self.pip = Some(there);
+            self.emit(EventKind::Discovered { looked_at: self.looked_at.clone(), pip: there });
         }
     }
 
@@ -213,10 +233,4 @@ impl Host {
             self.ask_backend(&name);
         }
     }
-}
-
-/// Whether pip is there.
-fn pip() -> bool {
-    let Some(path) = std::env::var_os("PATH") else { return false };
-    std::env::split_paths(&path).any(|folder| ["pip3", "pip"].iter().any(|name| folder.join(name).is_file()))
 }

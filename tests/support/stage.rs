@@ -123,6 +123,8 @@ pub fn options(folder: &Path, puppet: &Arc<Puppet>) -> HostOptions {
         state: folder.join("state"),
         database: folder.join("data/arbour.db"),
         config_file: folder.join("config.toml"),
+        models: folder.join("data/models"),
+        starter: Vec::new(),
         linger: Duration::from_secs(60),
         kept: false,
         backends: vec![Configured { spec, key: None }],
