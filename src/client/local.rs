@@ -35,18 +35,6 @@ impl Session {
 }
 
 impl Client {
-    /// Starts a host in this process and attaches to it (`--in-process`). Its [`Door`] ends it.
-    ///
-    /// # Errors
-    /// [`Kind::Locked`](crate::error::Kind::Locked) naming the process that holds the data folder, or whatever keeps the host from
-    /// starting.
-    pub async fn in_process(options: HostOptions, introduction: Introduction) -> Result<(Self, Door)> {
-        let door = Door::start(options).await?;
-        door.publish(None, None).await?;
-        let client = Self::through(door.clone(), introduction).await?;
-        Ok((client, door))
-    }
-
     /// Attaches to a host of this process.
     ///
     /// # Errors

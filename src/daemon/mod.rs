@@ -114,7 +114,10 @@ fn enter(daemon: Arc<Daemon>, peer: Peer, headers: &HeaderMap, upgrade: WebSocke
 }
 
 /// The token of this data folder, made on first use: 0600, and not guessable.
-fn token(state: &Path) -> Result<String> {
+///
+/// # Errors
+/// [`Kind::ReadOnly`] when the file cannot be written.
+pub fn token(state: &Path) -> Result<String> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let path = state.join(TOKEN_FILE);
     let known = crate::client::start::read_token(state);
@@ -162,7 +165,7 @@ pub async fn run(options: HostOptions, detach: bool) -> Result<()> {
         let _ = rustix::process::setsid();
     }
     let signals = Signals::new()?;
-    let opened = async { Daemon::open(Door::start(options).await?).await }.await;
+    let opened = async { Daemon::open(Door::start(HostOptions { listens: true, ..options }).await?).await }.await;
     if detach {
         tell(&opened.as_ref().map(drop).map_err(Clone::clone));
     }
@@ -201,7 +204,7 @@ pub struct Serving {
 pub async fn serve(options: HostOptions, address: &str, listening: impl FnOnce(Serving)) -> Result<()> {
     let signals = Signals::new()?;
     let state = options.state().to_owned();
-    let door = match Door::start(HostOptions { kept: true, ..options }).await {
+    let door = match Door::start(HostOptions { kept: true, listens: true, ..options }).await {
         Ok(door) => door,
         Err(error) if error.kind == Kind::Locked => {
             // The one who holds the lock may be reached, or says why not.

@@ -108,8 +108,7 @@ pub struct HostHandle {
 }
 
 impl HostHandle {
-    /// Takes the lock, opens the database and starts the host in this process. It cannot be attached to from outside before
-    /// [`HostHandle::publish`].
+    /// Takes the lock, opens the database and starts the host in this process.
     ///
     /// # Errors
     /// [`Kind::Locked`], or whatever keeps the database from being opened.
@@ -119,9 +118,14 @@ impl HostHandle {
         let (end, ends) = mpsc::channel(1);
         let (tell, ended) = watch::channel(false);
         let state = Arc::new(options.state.clone());
+        let listens = options.listens;
         let host = driver::Host::open(options, inbox.clone(), messages, gone).await?;
         tokio::spawn(host.run(ends, tell));
-        Ok(Self { inbox, detached, end, ended, state })
+        let handle = Self { inbox, detached, end, ended, state };
+        if !listens {
+            handle.publish(None, None).await?;
+        }
+        Ok(handle)
     }
 
     /// The state folder.

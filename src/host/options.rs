@@ -40,6 +40,8 @@ pub struct HostOptions {
     pub starter: Vec<String>,
     /// How long it waits after the last client has left with nothing going on.
     pub linger: Duration,
+    /// Somebody is about to listen for it (the daemon). Else nobody can attach from outside, and the lock says so at once.
+    pub listens: bool,
     /// It stays until it is told to end (`serve`).
     pub kept: bool,
     pub backends: Vec<Configured>,
@@ -95,6 +97,7 @@ impl HostOptions {
             models: paths.models(),
             starter: sources(config.starter),
             linger: config.linger,
+            listens: false,
             kept: false,
             backends,
             build: Arc::new(build),

@@ -126,6 +126,7 @@ pub fn options(folder: &Path, puppet: &Arc<Puppet>) -> HostOptions {
         models: folder.join("data/models"),
         starter: Vec::new(),
         linger: Duration::from_secs(60),
+        listens: false,
         kept: false,
         backends: vec![Configured { spec, key: None }],
         build: Arc::new(move |_| Ok(Arc::clone(&puppet) as Arc<dyn Backend>)),
