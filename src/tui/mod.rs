@@ -10,6 +10,7 @@ pub mod frame;
 pub mod keymap;
 pub mod layout;
 pub mod output;
+pub mod recall;
 pub mod terminal;
 pub mod text;
 pub mod theme;

@@ -145,6 +145,8 @@ pub enum Takes {
     Model,
     /// A key of `core::parameters::PARAMETERS`.
     Parameter,
+    /// A value of the parameter before it.
+    Value,
     Branch,
     Conversation,
     Theme,

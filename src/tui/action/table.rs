@@ -55,7 +55,7 @@ actions! {
     Continue "continue" Chat [] () "Continue this answer";
     Request "request" Anywhere [] () "Show exactly what was or will be sent";
     System "system" Anywhere [] (text: Takes::Text, free) "Set the system prompt";
-    Set "set" Anywhere [] (parameter: Takes::Parameter, free; value: Takes::Text, free) "Set a parameter; without a value, its default";
+    Set "set" Anywhere [] (parameter: Takes::Parameter, free; value: Takes::Value, free) "Set a parameter; without a value, its default";
 
     // The chat
     SiblingPrevious "sibling-previous" Chat [] () "Show the previous version of this message (count)";

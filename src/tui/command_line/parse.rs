@@ -56,7 +56,7 @@ pub(super) fn find(line: &str) -> Result<(&'static ActionInfo, &str)> {
     }
     let first = line.split_whitespace().next().unwrap_or_default();
     let error = Error::new(Kind::Usage, format!("No command is called {}.", quoted(first)));
-    let names = || ALL.iter().flat_map(|info| std::iter::once(&info.id).chain(info.names)).copied();
+    let names = || ALL.iter().flat_map(|info| info.names.iter().chain(std::iter::once(&info.id))).copied();
     let lower = first.to_lowercase();
     let near = nearest(&lower, names()).or_else(|| (lower.len() > 1).then(|| names().find(|name| name.starts_with(&lower))).flatten());
     Err(match near {
@@ -113,6 +113,9 @@ fn unquoted(text: &str) -> &str {
 /// Holds the arguments whose values are known for good; models, branches and the like are for whoever has the lists.
 fn check(info: &ActionInfo, args: &[String]) -> Result<()> {
     for (argument, given) in info.arguments.iter().zip(args) {
+        if let (Takes::Value, Some(key)) = (argument.takes, args.first()) {
+            parameters::parse(key, given)?;
+        }
         let words: Vec<&str> = match argument.takes {
             Takes::Parameter => parameters::PARAMETERS.iter().map(|p| p.key).collect(),
             Takes::OneOf(words) => words.to_vec(),

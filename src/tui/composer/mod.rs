@@ -9,7 +9,6 @@ mod edit;
 mod insert;
 mod motion;
 mod render;
-mod sent;
 mod text;
 mod vim;
 
@@ -23,8 +22,8 @@ pub use text::{MOST_BYTES, clean};
 use crate::error::{Error, Result};
 use crate::tui::action::Scope;
 use crate::tui::keymap::Mode;
+use crate::tui::recall::Recall;
 use motion::Find;
-use sent::Sent;
 use text::{Pos, Text};
 use vim::{Dot, Operator, Step};
 
@@ -79,7 +78,7 @@ pub struct Composer {
     goal: Option<usize>,
     /// Where a selection without modes began.
     mark: Option<Pos>,
-    sent: Sent,
+    sent: Recall,
     /// The last change took something away.
     deleting: bool,
     dot: Dot,
@@ -110,7 +109,7 @@ impl Composer {
             last_find: None,
             goal: None,
             mark: None,
-            sent: Sent::default(),
+            sent: Recall::default(),
             deleting: false,
             dot: Dot::default(),
             completion: None,
@@ -228,7 +227,7 @@ impl Composer {
 
     /// The messages that were sent before, oldest first.
     pub fn set_history(&mut self, sent: Vec<String>) {
-        self.sent = Sent::new(sent);
+        self.sent = Recall::new(sent);
     }
 
     fn forget_all(&mut self) {

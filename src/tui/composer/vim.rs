@@ -696,8 +696,8 @@ impl Composer {
             return Ok(done);
         }
         let found = match edit {
-            Edit::UpOrHistory => self.sent.previous(&self.text.text()),
-            _ => self.sent.next(),
+            Edit::UpOrHistory => self.sent.older(&self.text.text()),
+            _ => self.sent.newer(),
         };
         let Some(text) = found.map(str::to_owned) else { return Ok(false) };
         self.text.close_group();

@@ -1,12 +1,13 @@
-//! Messages that were sent, to bring one back.
+//! Texts that were sent or run, to bring one back: messages, command lines, searches.
 //!
-//! Invariant: what stood in the composer when one began to look comes back when one goes past the newest.
+//! Invariant: what stood there when one began to look comes back when one goes past the newest.
 
 /// More than anyone walks through.
 const MOST: usize = 500;
 
+/// A history with a place in it.
 #[derive(Debug, Default)]
-pub struct Sent {
+pub struct Recall {
     /// Oldest first.
     items: Vec<String>,
     /// Which one is shown.
@@ -14,13 +15,16 @@ pub struct Sent {
     draft: String,
 }
 
-impl Sent {
+impl Recall {
+    /// Oldest first.
+    #[must_use]
     pub fn new(items: Vec<String>) -> Self {
-        let mut sent = Self::default();
-        items.into_iter().for_each(|item| sent.push(item));
-        sent
+        let mut recall = Self::default();
+        items.into_iter().for_each(|item| recall.push(item));
+        recall
     }
 
+    /// Remembers a text, unless it is blank or the last one again.
     pub fn push(&mut self, text: String) {
         self.at = None;
         if text.trim().is_empty() || self.items.last() == Some(&text) {
@@ -37,12 +41,14 @@ impl Sent {
         self.at = None;
     }
 
+    /// One of the texts is shown.
+    #[must_use]
     pub fn browsing(&self) -> bool {
         self.at.is_some()
     }
 
     /// The next older one that begins with what stood there at first.
-    pub fn previous(&mut self, shown: &str) -> Option<&str> {
+    pub fn older(&mut self, shown: &str) -> Option<&str> {
         if self.at.is_none() {
             shown.clone_into(&mut self.draft);
         }
@@ -53,7 +59,7 @@ impl Sent {
     }
 
     /// The next newer one; past the newest, what stood there at first.
-    pub fn next(&mut self) -> Option<&str> {
+    pub fn newer(&mut self) -> Option<&str> {
         let at = self.at?;
         let newer = self.items[at + 1..].iter().position(|item| item.starts_with(&self.draft) && *item != self.draft);
         self.at = newer.map(|offset| at + 1 + offset);
@@ -67,16 +73,16 @@ mod tests {
 
     #[test]
     fn walks_by_prefix_and_comes_back() {
-        let mut sent = Sent::new(["write a poem", "sum this", "write code", "write code"].map(str::to_owned).to_vec());
-        assert_eq!(sent.previous("wri"), Some("write code"));
-        assert_eq!(sent.previous("write code"), Some("write a poem"));
-        assert_eq!(sent.previous("write a poem"), None);
-        assert_eq!(sent.next(), Some("write code"));
-        assert_eq!(sent.next(), Some("wri"));
+        let mut sent = Recall::new(["write a poem", "sum this", "write code", "write code"].map(str::to_owned).to_vec());
+        assert_eq!(sent.older("wri"), Some("write code"));
+        assert_eq!(sent.older("write code"), Some("write a poem"));
+        assert_eq!(sent.older("write a poem"), None);
+        assert_eq!(sent.newer(), Some("write code"));
+        assert_eq!(sent.newer(), Some("wri"));
         assert!(!sent.browsing());
-        assert_eq!(sent.next(), None);
-        assert_eq!(sent.previous(""), Some("write code"));
+        assert_eq!(sent.newer(), None);
+        assert_eq!(sent.older(""), Some("write code"));
         sent.forget();
-        assert_eq!(sent.previous("su"), Some("sum this"));
+        assert_eq!(sent.older("su"), Some("sum this"));
     }
 }
