@@ -123,6 +123,24 @@ impl Store {
         Ok((Self { inner: Arc::new(inner) }, Recovered { stopped, migrated_from }))
     }
 
+    /// What `doctor` tells of the database at `path`, without writing to it: it may be in use by a host. Blocks; with `check` SQLite
+    /// reads the whole file, which takes about a second for each gigabyte.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when there is none yet; else as [`Store::open`].
+    pub fn inspect(path: &Path, check: bool) -> Result<Stats> {
+        if !path.exists() {
+            return Err(Error::new(Kind::NotFound, format!("There is no database at {} yet.", path.display()))
+                .hint("arbour makes it when it is started for the first time."));
+        }
+        let inspect = || {
+            let mut connection = reader::open(path, PATIENCE, None)?;
+            schema::check(&connection)?;
+            queries::stats(&mut connection, path.to_owned(), check)
+        };
+        inspect().map_err(|fault: Fault| fault.tell(path))
+    }
+
     /// Carries out all writes in one transaction, or none of them. Returns after COMMIT; with `sync` what was written survives a power loss
     /// too. Goes on when the caller stops waiting. Waits while the queue is full.
     ///

@@ -68,7 +68,8 @@ impl Readers {
     }
 }
 
-fn open(path: &Path, patience: Duration, vfs: Option<&str>) -> Result<Connection, Fault> {
+/// A connection that cannot write.
+pub(super) fn open(path: &Path, patience: Duration, vfs: Option<&str>) -> Result<Connection, Fault> {
     let connection = super::open_file(path, OpenFlags::SQLITE_OPEN_READ_ONLY, vfs)?;
     connection.busy_timeout(patience)?;
     connection.pragma_update(None, "query_only", true)?;

@@ -37,7 +37,7 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(Journal, Option<i6
 }
 
 /// Whose file it is and which version. Reads the header only.
-fn check(connection: &Connection) -> Result<i64, Fault> {
+pub(super) fn check(connection: &Connection) -> Result<i64, Fault> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if application != APPLICATION_ID {
