@@ -123,10 +123,18 @@ fn the_source_keeps_to_the_house() {
     collect(&root.join("src"), &mut files);
     files.sort();
     assert!(files.len() > 20, "the source was not found under {}", root.display());
-    for file in &files {
-        let name = file.strip_prefix(root.join("src")).expect("under src").to_string_lossy().replace('\\', "/");
-        let text = std::fs::read_to_string(file).expect("a source file is UTF-8");
-        broken.extend(check(&name, &text, &crates));
+    let sources: Vec<(String, String)> = files
+        .iter()
+        .map(|file| {
+            let name = file.strip_prefix(root.join("src")).expect("under src").to_string_lossy().replace('\\', "/");
+            (name, std::fs::read_to_string(file).expect("a source file is UTF-8"))
+        })
+        .collect();
+    let none = BTreeSet::new();
+    let tests: BTreeSet<Vec<String>> =
+        sources.iter().filter_map(|(name, text)| Source::parse(name, text, &crates, &none).ok()).flat_map(|s| s.test_modules).collect();
+    for (name, text) in &sources {
+        broken.extend(check(name, text, &crates, &tests));
     }
     for (name, _) in LONG_TABLES {
         assert!(files.iter().any(|file| file.ends_with(Path::new("src").join(name))), "LONG_TABLES names {name}, which is not there");
@@ -156,8 +164,8 @@ fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
 }
 
 /// Every broken rule of one file (`name` is relative to `src/`), as `src/file:line: rule`.
-fn check(name: &str, text: &str, crates: &BTreeSet<String>) -> Vec<String> {
-    let source = match Source::parse(name, text, crates) {
+fn check(name: &str, text: &str, crates: &BTreeSet<String>, tests: &BTreeSet<Vec<String>>) -> Vec<String> {
+    let source = match Source::parse(name, text, crates, tests) {
         Ok(source) => source,
         Err((line, error)) => return vec![format!("src/{name}:{line}: cannot be parsed: {error}")],
     };
@@ -272,7 +280,7 @@ fn the_check_finds_what_it_must() {
     ];
     let mut wrong = String::new();
     for (name, text, expected) in cases {
-        let got = check(name, text, &crates);
+        let got = check(name, text, &crates, &BTreeSet::new());
         let matches = got.len() == expected.len() && got.iter().zip(*expected).all(|(got, want)| got.contains(want));
         if !matches {
             let _ = writeln!(wrong, "{name} {text:?}\n  expected {expected:?}\n  got      {got:?}");
@@ -285,9 +293,15 @@ fn the_check_finds_what_it_must() {
 fn a_file_is_measured_without_its_tests() {
     let body = "fn f() {}\n".repeat(LONGEST);
     let tests = format!("#[cfg(test)]\nmod tests {{\n{}}}\n", "    fn g() {}\n".repeat(300));
-    let crates = BTreeSet::new();
-    assert_eq!(check("host/a.rs", &format!("{body}{tests}"), &crates), Vec::<String>::new());
-    let long = check("host/a.rs", &format!("fn one_more() {{}}\n{body}{tests}"), &crates);
+    let (crates, none) = (BTreeSet::new(), BTreeSet::new());
+    assert_eq!(check("host/a.rs", &format!("{body}{tests}"), &crates, &none), Vec::<String>::new());
+    let long = check("host/a.rs", &format!("fn one_more() {{}}\n{body}{tests}"), &crates, &none);
     assert!(long.len() == 1 && long[0].contains("601 lines"), "{long:?}");
-    assert_eq!(check("host/tests.rs", &body.repeat(2), &crates), Vec::<String>::new(), "tests.rs is a test module");
+
+    let parent = Source::parse("host/mod.rs", "mod a;\n#[cfg(test)]\nmod proofs;\n#[cfg(not(test))]\nmod b;", &crates, &none);
+    let declared: BTreeSet<Vec<String>> = parent.ok().into_iter().flat_map(|s| s.test_modules).collect();
+    assert_eq!(declared, [vec!["host".to_owned(), "proofs".to_owned()]].into());
+    assert_eq!(check("host/proofs.rs", &body.repeat(2), &crates, &declared), Vec::<String>::new(), "declared as tests elsewhere");
+    assert_eq!(check("host/proofs/more.rs", &body.repeat(2), &crates, &declared), Vec::<String>::new(), "below such a module");
+    assert_eq!(check("host/b.rs", &body.repeat(2), &crates, &declared).len(), 1);
 }

@@ -30,22 +30,31 @@ pub struct Source {
     pub found: Vec<Found>,
     /// Lines without `#[cfg(test)]` items; 0 for a test module in its own file.
     pub lines: usize,
+    /// Modules in files of their own that are compiled for tests only.
+    pub test_modules: Vec<Vec<String>>,
     module: Vec<String>,
 }
 
 const PRINTS: [&str; 5] = ["println", "print", "eprintln", "eprint", "dbg"];
 
 impl Source {
-    /// Parses `text` of the file `name` (relative to `src/`). The error is a line and what is wrong there.
-    pub fn parse(name: &str, text: &str, crates: &BTreeSet<String>) -> Result<Self, (usize, String)> {
+    /// Parses `text` of the file `name` (relative to `src/`). `test_modules`: what other files declare as tests. The error is a
+    /// line and what is wrong there.
+    pub fn parse(name: &str, text: &str, crates: &BTreeSet<String>, test_modules: &BTreeSet<Vec<String>>) -> Result<Self, (usize, String)> {
         let file = syn::parse_file(text).map_err(|e| (e.span().start().line, e.to_string()))?;
         let module = module_of(name);
-        let all_test = name.ends_with("/tests.rs") || name.contains("/tests/");
-        let mut walk =
-            Walk { crates, module: module.clone(), found: Vec::new(), test: all_test, test_lines: 0, in_test: usize::from(all_test) };
+        let all_test = (1..=module.len()).any(|depth| test_modules.contains(&module[..depth]));
+        let mut walk = Walk {
+            crates,
+            module: module.clone(),
+            found: Vec::new(),
+            test_modules: Vec::new(),
+            test_lines: 0,
+            in_test: usize::from(all_test),
+        };
         walk.visit_file(&file);
         let lines = if all_test { 0 } else { text.lines().count().saturating_sub(walk.test_lines) };
-        Ok(Self { found: walk.found, lines, module })
+        Ok(Self { found: walk.found, lines, test_modules: walk.test_modules, module })
     }
 
     /// The first module under `src/`.
@@ -67,14 +76,14 @@ struct Walk<'a> {
     crates: &'a BTreeSet<String>,
     module: Vec<String>,
     found: Vec<Found>,
-    test: bool,
+    test_modules: Vec<Vec<String>>,
     test_lines: usize,
     in_test: usize,
 }
 
 impl Walk<'_> {
     fn push(&mut self, line: usize, path: Vec<String>, external: bool) {
-        self.found.push(Found { line, path, external, print: false, alias: None, test: self.test || self.in_test > 0 });
+        self.found.push(Found { line, path, external, print: false, alias: None, test: self.in_test > 0 });
     }
 
     /// Resolves one path. `declared`: it stands in a `use`, where even a single name is a path.
@@ -155,13 +164,13 @@ impl Walk<'_> {
             external: false,
             print: false,
             alias: Some(say.to_owned()),
-            test: self.test || self.in_test > 0,
+            test: self.in_test > 0,
         });
     }
 
     fn print(&mut self, line: usize, name: &str) {
         if PRINTS.contains(&name) {
-            let test = self.test || self.in_test > 0;
+            let test = self.in_test > 0;
             self.found.push(Found { line, path: vec![name.to_owned()], external: false, print: true, alias: None, test });
         }
     }
@@ -194,7 +203,7 @@ impl Walk<'_> {
     }
 
     fn within_test(&mut self, item: &impl Spanned, visit: impl FnOnce(&mut Self)) {
-        if self.in_test == 0 && !self.test {
+        if self.in_test == 0 {
             let span = item.span();
             self.test_lines += span.end().line + 1 - span.start().line;
         }
@@ -251,6 +260,9 @@ impl<'ast> Visit<'ast> for Walk<'_> {
 
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
         self.module.push(item.ident.to_string());
+        if item.content.is_none() && self.in_test > 0 {
+            self.test_modules.push(self.module.clone());
+        }
         visit::visit_item_mod(self, item);
         self.module.pop();
     }
