@@ -9,6 +9,7 @@
 //! - [`tui`]: the screen. [`cli`]: everything without it. [`config`]: what people wrote into files.
 
 pub mod backend;
+pub mod cli;
 pub mod client;
 pub mod config;
 pub mod core;

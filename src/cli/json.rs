@@ -1,0 +1,261 @@
+//! What `--json` prints. The names here are public: README documents them, scripts rely on them; one may be added, none changed.
+//!
+//! Invariant: what is not known is `null`, never absent and never 0; times are RFC 3339 in UTC; sizes are bytes, durations
+//! milliseconds. Text is as it came: whoever prints it to a terminal makes it harmless.
+
+use serde_json::{Map, Value, json};
+
+use crate::core::Doc;
+use crate::error::Error;
+use crate::proto::{Content, ConversationRow, Figures, Finish, ModelInfo, Node, Part, Run, SearchHit, UnixMs, content_text};
+
+/// A moment as `2026-11-22T10:02:03.456Z`.
+pub fn time(at: UnixMs) -> Value {
+    jiff::Timestamp::from_millisecond(at).map_or(Value::Null, |stamp| Value::String(format!("{stamp:.3}")))
+}
+
+pub fn model(model: &ModelInfo) -> Value {
+    json!({
+        "name": model.name,
+        "backend": model.backend,
+        "kind": model.kind.word(),
+        "state": model.state,
+        "size_bytes": model.size_bytes,
+        "quantisation": model.quantisation,
+        "context": model.context,
+        "context_max": model.context_max,
+        "family": model.family,
+        "capabilities": model.capabilities,
+        "memory_bytes": model.memory_bytes,
+        "gpu_bytes": model.gpu_bytes,
+        "expires": model.expires.map(time),
+        "favourite": model.favourite,
+        "groups": [],
+        "error": model.error.as_ref().map(error),
+    })
+}
+
+pub fn conversation(row: &ConversationRow) -> Value {
+    json!({
+        "id": row.id,
+        "title": row.title,
+        "created": time(row.created),
+        "updated": time(row.updated),
+        "messages": row.messages,
+        "branches": row.branches,
+        "unread": row.unread,
+        "running": row.running,
+        "model": row.model.as_ref().map(|m| m.model.clone()),
+        "backend": row.model.as_ref().map(|m| m.backend.clone()),
+    })
+}
+
+/// A whole conversation; nodes that were taken back only with `hidden`.
+pub fn tree(doc: &Doc, hidden: bool) -> Value {
+    let conversation = &doc.conversation;
+    let nodes: Vec<Value> =
+        doc.nodes().iter().filter(|n| hidden || !n.hidden).map(|n| node(n, doc.content(n.id).unwrap_or(&Content::new()))).collect();
+    json!({
+        "id": conversation.row.id,
+        "title": conversation.row.title,
+        "created": time(conversation.row.created),
+        "updated": time(conversation.row.updated),
+        "unread": conversation.row.unread,
+        "model": conversation.row.model.as_ref().map(|m| m.model.clone()),
+        "backend": conversation.row.model.as_ref().map(|m| m.backend.clone()),
+        "system": conversation.system,
+        "parameters": conversation.parameters,
+        "head": conversation.head,
+        "branches": conversation.branches,
+        "draft": conversation.draft,
+        "nodes": nodes,
+    })
+}
+
+fn node(node: &Node, parts: &Content) -> Value {
+    let parents: Vec<_> = node.parent.iter().chain(&node.further_parents).collect();
+    json!({
+        "id": node.id,
+        "parents": parents,
+        "role": node.role.word(),
+        "content": content_text(parts),
+        "parts": parts.iter().map(part).collect::<Vec<_>>(),
+        "state": node.state.word(),
+        "created": time(node.created),
+        "model": node.model.as_ref().map(|m| m.model.clone()),
+        "backend": node.model.as_ref().map(|m| m.backend.clone()),
+        "continues": node.continues,
+        "copy_of": node.copy_of,
+        "hidden": node.hidden,
+        "run": node.run.as_ref().map(run),
+    })
+}
+
+/// A typed piece: its type by name beside its fields.
+fn part(part: &Part) -> Value {
+    match part {
+        Part::Text { text } => json!({ "type": "text", "text": text }),
+        Part::Thinking { text } => json!({ "type": "thinking", "text": text }),
+        Part::ToolCall { id, name, arguments } => json!({ "type": "tool_call", "id": id, "name": name, "arguments": arguments }),
+        Part::ToolResult { id, content } => json!({ "type": "tool_result", "id": id, "content": content }),
+        Part::Image { blob, mime, name } => json!({ "type": "image", "blob": blob, "mime": mime, "name": name }),
+        Part::File { blob, mime, name } => json!({ "type": "file", "blob": blob, "mime": mime, "name": name }),
+    }
+}
+
+/// A measured answer: its figures by name, and under `sources` where each comes from.
+pub fn run(run: &Run) -> Value {
+    let mut out = Map::new();
+    out.insert("id".to_owned(), json!(run.id));
+    out.insert("model".to_owned(), json!(run.model.model));
+    out.insert("backend".to_owned(), json!(run.model.backend));
+    out.insert("started".to_owned(), time(run.started));
+    out.insert("finished".to_owned(), run.finished.map_or(Value::Null, time));
+    out.insert("finish".to_owned(), run.finish.as_ref().map_or(Value::Null, finish));
+    out.insert("error".to_owned(), run.error.as_ref().map_or(Value::Null, error));
+    let mut sources = Map::new();
+    for (name, figure) in figures(&run.figures) {
+        out.insert(name.clone(), figure.as_ref().map_or(Value::Null, |(value, _)| number(*value)));
+        sources.insert(name, figure.map_or(Value::Null, |(_, source)| source));
+    }
+    out.insert("sources".to_owned(), Value::Object(sources));
+    Value::Object(out)
+}
+
+/// Every figure by its name, in the order of the type, so that a new one needs no line here.
+fn figures(figures: &Figures) -> Vec<(String, Option<(f64, Value)>)> {
+    let Ok(Value::Object(map)) = serde_json::to_value(figures) else { return Vec::new() };
+    map.into_iter()
+        .map(|(name, figure)| {
+            let known = figure.get("value").and_then(Value::as_f64).map(|value| (value, figure["source"].clone()));
+            (name, known)
+        })
+        .collect()
+}
+
+/// Whole numbers without a point, others to a thousandth.
+fn number(value: f64) -> Value {
+    if value.fract() == 0.0 && value.abs() < 9e15 {
+        return Value::from(value as i64);
+    }
+    serde_json::Number::from_f64((value * 1000.0).round() / 1000.0).map_or(Value::Null, Value::Number)
+}
+
+/// The word of a finish reason; one that arbour does not know is the server's own.
+fn finish(finish: &Finish) -> Value {
+    match finish {
+        Finish::Other(word) => Value::String(word.clone()),
+        known => serde_json::to_value(known).unwrap_or(Value::Null),
+    }
+}
+
+pub fn error(error: &Error) -> Value {
+    json!({ "kind": error.kind, "message": error.message, "hints": error.hints, "cause": error.cause })
+}
+
+/// A found message; its snippet without the marks of the hit, which `matches` repeats.
+pub fn hit(hit: &SearchHit) -> Value {
+    let mut matches = Vec::new();
+    let mut rest = hit.snippet.as_str();
+    while let Some((_, after)) = rest.split_once('\u{E000}') {
+        let (matched, after) = after.split_once('\u{E001}').unwrap_or((after, ""));
+        matches.push(matched.to_owned());
+        rest = after;
+    }
+    json!({
+        "conversation": hit.conversation,
+        "title": hit.title,
+        "node": hit.node,
+        "role": hit.role.word(),
+        "created": time(hit.created),
+        "snippet": hit.snippet.replace(['\u{E000}', '\u{E001}'], ""),
+        "matches": matches,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::{BackendKind, Figure, IdGen, ModelRef, NodeId, Progress, Role, State};
+
+    #[test]
+    fn times_are_rfc_3339() {
+        assert_eq!(time(1_795_341_723_456), json!("2026-11-22T10:02:03.456Z"));
+        assert_eq!(time(0), json!("1970-01-01T00:00:00.000Z"));
+        assert_eq!(time(i64::MAX), Value::Null);
+    }
+
+    #[test]
+    fn what_is_not_known_of_a_model_is_null() {
+        let got = model(&ModelInfo::named("work", BackendKind::LlamaServer, "qwen3:8b"));
+        assert_eq!(
+            got,
+            json!({
+                "name": "qwen3:8b", "backend": "work", "kind": "llama-server", "state": "unknown", "size_bytes": null,
+                "quantisation": null, "context": null, "context_max": null, "family": null, "capabilities": [],
+                "memory_bytes": null, "gpu_bytes": null, "expires": null, "favourite": false, "groups": [], "error": null,
+            })
+        );
+    }
+
+    #[test]
+    fn a_run_tells_figures_and_where_they_come_from() {
+        let figures =
+            Figures { ttft_ms: Some(Figure::measured(412.3456)), completion_tokens: Some(Figure::server(312.0)), ..Figures::default() };
+        let got = run(&Run {
+            id: IdGen::Counting(0).fresh(),
+            model: ModelRef { backend: "work".into(), model: "qwen3:8b".into() },
+            started: 0,
+            finished: None,
+            finish: Some(Finish::HostStopped),
+            error: None,
+            progress: Progress::default(),
+            figures,
+        });
+        assert_eq!((&got["ttft_ms"], &got["completion_tokens"], &got["prompt_tokens"]), (&json!(412.346), &json!(312), &Value::Null));
+        assert!(got.as_object().is_some_and(|o| o.contains_key("prompt_tokens")), "unknown is null, not absent");
+        assert_eq!((&got["sources"]["ttft_ms"], &got["sources"]["completion_tokens"]), (&json!("measured"), &json!("server")));
+        assert_eq!((&got["finish"], &got["finished"]), (&json!("host_stopped"), &Value::Null));
+    }
+
+    #[test]
+    fn a_node_names_first_and_further_parents() {
+        let mut ids = IdGen::Counting(0);
+        let (id, first, further): (NodeId, NodeId, NodeId) = (ids.fresh(), ids.fresh(), ids.fresh());
+        let merged = Node {
+            id,
+            parent: Some(first),
+            further_parents: vec![further],
+            role: Role::User,
+            state: State::Sent,
+            created: 0,
+            model: None,
+            continues: None,
+            copy_of: None,
+            snippet: String::new(),
+            bytes: 0,
+            tokens: 0,
+            run: None,
+            hidden: false,
+        };
+        let parts = vec![Part::Thinking { text: "hm".into() }, Part::Text { text: "a".into() }, Part::Text { text: "b".into() }];
+        let got = node(&merged, &parts);
+        assert_eq!(got["parents"], json!([first, further]));
+        assert_eq!(got["content"], json!("ab"));
+        assert_eq!(got["parts"], json!([{"type": "thinking", "text": "hm"}, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}]));
+    }
+
+    #[test]
+    fn a_snippet_loses_its_marks() {
+        let mut ids = IdGen::Counting(0);
+        let got = hit(&SearchHit {
+            conversation: ids.fresh(),
+            title: "t".into(),
+            node: ids.fresh(),
+            role: Role::Assistant,
+            created: 0,
+            snippet: "a \u{E000}quick\u{E001} brown \u{E000}fox\u{E001}".into(),
+        });
+        assert_eq!((&got["snippet"], &got["matches"]), (&json!("a quick brown fox"), &json!(["quick", "fox"])));
+    }
+}

@@ -1,0 +1,134 @@
+//! What a one-shot tells a person while it waits: one line on standard error, taken away again. Nothing where nobody looks.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use unicode_width::UnicodeWidthStr as _;
+
+use super::plain;
+use crate::proto::{Download, ModelRef, Progress, State};
+use crate::sanitise;
+
+pub struct StatusLine {
+    terminal: bool,
+    shown: String,
+}
+
+impl StatusLine {
+    pub fn new() -> Self {
+        // A dumb terminal cannot take a line back.
+        let terminal = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        Self { terminal, shown: String::new() }
+    }
+
+    /// Shows what a run is doing.
+    pub fn phase(&mut self, model: &ModelRef, state: State, progress: &Progress) {
+        self.show(&format!("{}  {}", model.model, phase(state, progress)));
+    }
+
+    /// Shows how far a download is.
+    pub fn download(&mut self, download: &Download) {
+        self.show(&fetched(download));
+    }
+
+    /// Shows a line in place of the one before.
+    pub fn show(&mut self, line: &str) {
+        let line = sanitise::line(line);
+        if !self.terminal || *line == *self.shown {
+            return;
+        }
+        let width = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| usize::from(size.ws_col).max(20));
+        let mut cut = line.clone();
+        while cut.width() >= width {
+            let shorter = sanitise::cut(&cut, cut.chars().count().saturating_sub(2)).into_owned();
+            cut = shorter.into();
+        }
+        let _ = write!(std::io::stderr(), "\r\x1b[K{cut}");
+        self.shown = line.into_owned();
+    }
+
+    /// Takes the line away.
+    pub fn clear(&mut self) {
+        if !self.shown.is_empty() {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+            self.shown.clear();
+        }
+    }
+
+    /// Prints a sentence that stays.
+    pub fn note(&mut self, sentence: &str) {
+        self.clear();
+        let _ = writeln!(std::io::stderr(), "{}", sanitise::line(sentence));
+    }
+}
+
+impl Drop for StatusLine {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// What a run is doing, as the screen words it.
+fn phase(state: State, progress: &Progress) -> String {
+    let count = match (progress.done, progress.total) {
+        (Some(done), Some(total)) => Some((done, total)),
+        _ => None,
+    };
+    match (state, count) {
+        (State::Queued, _) => "queued".to_owned(),
+        (State::Connecting, _) => "connecting…".to_owned(),
+        (State::Waiting, _) => match progress.ahead {
+            Some(ahead) if ahead > 0 => format!("waiting, {ahead} ahead"),
+            _ => "waiting…".to_owned(),
+        },
+        (State::Loading, Some((done, total))) if total > 0 => format!("loading model {} %", done * 100 / total),
+        (State::Loading, _) => "loading model…".to_owned(),
+        (State::Reading, Some((done, total))) => format!("reading prompt {done}/{total}"),
+        (State::Reading, _) => "reading prompt…".to_owned(),
+        (State::Thinking, _) => "thinking…".to_owned(),
+        (State::Writing, _) => "writing…".to_owned(),
+        (other, _) => other.word().to_owned(),
+    }
+}
+
+fn fetched(download: &Download) -> String {
+    let done = plain::size(download.done_bytes);
+    let Some(total) = download.total_bytes.filter(|total| *total > 0) else { return format!("fetching {}: {done}", download.key) };
+    let percent = download.done_bytes.min(total) * 100 / total;
+    let rest = download.bytes_per_s.filter(|rate| *rate > 0.0).map(|rate| {
+        let left = total.saturating_sub(download.done_bytes) as f64 / rate;
+        format!(", {}/s, {} left", plain::size(rate as u64), plain::duration(left * 1000.0))
+    });
+    format!("fetching {}: {done} of {}, {percent} %{}", download.key, plain::size(total), rest.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::DownloadState;
+
+    #[test]
+    fn phases_are_worded_with_what_is_known() {
+        let progress = |done, total| Progress { done: Some(done), total: Some(total), ..Progress::default() };
+        assert_eq!(phase(State::Loading, &progress(430, 1000)), "loading model 43 %");
+        assert_eq!(phase(State::Loading, &progress(1, 0)), "loading model…");
+        assert_eq!(phase(State::Reading, &progress(1204, 2980)), "reading prompt 1204/2980");
+        assert_eq!(phase(State::Waiting, &Progress { ahead: Some(2), ..Progress::default() }), "waiting, 2 ahead");
+        assert_eq!(phase(State::Thinking, &Progress::default()), "thinking…");
+    }
+
+    #[test]
+    fn a_download_tells_what_is_left_when_that_is_known() {
+        let mut download = Download {
+            key: "starter".into(),
+            state: DownloadState::Running,
+            done_bytes: 49_000_000,
+            total_bytes: Some(98_000_000),
+            bytes_per_s: Some(7_000_000.0),
+            error: None,
+            model: None,
+        };
+        assert_eq!(fetched(&download), "fetching starter: 49.0 MB of 98.0 MB, 50 %, 7.0 MB/s, 7.0 s left");
+        download.total_bytes = None;
+        assert_eq!(fetched(&download), "fetching starter: 49.0 MB");
+    }
+}
