@@ -118,27 +118,32 @@ fn enter(daemon: Arc<Daemon>, peer: Peer, headers: &HeaderMap, upgrade: WebSocke
 /// # Errors
 /// [`Kind::ReadOnly`] when the file cannot be written.
 pub fn token(state: &Path) -> Result<String> {
-    use std::os::unix::fs::OpenOptionsExt as _;
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
     let path = state.join(TOKEN_FILE);
     let known = crate::client::start::read_token(state);
     if known.len() >= 32 {
         return Ok(known);
     }
     let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-    let fresh = path.with_extension("new");
+    let fresh = state.join(format!("{TOKEN_FILE}.{}", uuid::Uuid::new_v4().simple()));
     let write = || -> std::io::Result<()> {
-        drop(std::fs::remove_file(&fresh));
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-        file.write_all(token.as_bytes())?;
-        // Whole or not at all: a client may be reading.
-        std::fs::rename(&fresh, &path)
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state)?;
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?.write_all(token.as_bytes())?;
+        if !path.exists() {
+            // Whole or not at all, and never over one that another process has just made.
+            let linked = std::fs::hard_link(&fresh, &path);
+            std::fs::remove_file(&fresh)?;
+            if linked.as_ref().is_err_and(|e| e.kind() != std::io::ErrorKind::AlreadyExists) { linked } else { Ok(()) }
+        } else {
+            std::fs::rename(&fresh, &path)
+        }
     };
     write().map_err(|e| {
         Error::new(Kind::ReadOnly, format!("The token file {} cannot be written, so nobody could attach.", path.display()))
             .hint("Check the folder's owner and permissions, or use another folder with --home.")
             .cause(e)
     })?;
-    Ok(token)
+    Ok(crate::client::start::read_token(state))
 }
 
 /// The sentence for a client of another major.

@@ -209,6 +209,19 @@ impl Guest {
         }
     }
 
+    /// Reads until the answer to a question has come: everything before it has come too.
+    pub async fn until_reply(&mut self) {
+        within(async {
+            loop {
+                match self.client.next().await {
+                    Incoming::Reply { .. } => return,
+                    other => self.take(other),
+                }
+            }
+        })
+        .await;
+    }
+
     pub async fn act(&mut self, command: Command) -> Result<Ack> {
         let id = self.client.post(command);
         within(async {
