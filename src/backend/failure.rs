@@ -66,9 +66,10 @@ impl Who {
         let unknown_path = head.status == 404 && model.is_some() && !complaint.is_model();
         let mut error = if unknown_path { self.no_such_path(path) } else { self.complained(&complaint, model) };
         if error.cause.is_none() {
+            let about = complaint.param.as_ref().map(|param| format!(" ({param})")).unwrap_or_default();
             error.cause = Some(match complaint.text.as_str() {
-                "" => format!("HTTP {} for {path}", head.status),
-                text => format!("HTTP {} for {path}: {text}", head.status),
+                "" => format!("HTTP {} for {path}{about}", head.status),
+                text => format!("HTTP {} for {path}: {text}{about}", head.status),
             });
         }
         if matches!(error.kind, Kind::RateLimited | Kind::Server | Kind::Starting) {
@@ -111,6 +112,9 @@ impl Who {
         } else if complaint.text.contains("model is not loaded") {
             Error::new(Kind::ModelMissing, format!("{name} has not loaded {model_name}."))
                 .hint(format!("Load it at the server, or choose a model that is loaded: {name} is a router that loads none by itself."))
+        } else if complaint.is_memory() {
+            Error::new(Kind::Server, format!("{name} has not enough memory for {model_name}."))
+                .hint("Stop another model, choose a smaller one, or load it with less context.")
         } else if complaint.text.contains("does not support thinking") {
             Error::new(Kind::BadRequest, format!("{model_name} cannot think.")).hint("`:set thinking default` asks it without.")
         } else if status == 501 {

@@ -7,6 +7,7 @@
 use serde_json::Value;
 
 use crate::error::harmless;
+use crate::sanitise;
 
 /// Why a decoder gave up.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +18,20 @@ pub enum Fault {
     Malformed(String),
     /// The stream ended before the answer did.
     Cut,
+}
+
+impl Fault {
+    /// What stands at the end of a stream and is no frame: a proxy's last word, or a page of something else altogether.
+    #[must_use]
+    pub fn last_word(text: &str) -> Self {
+        let complaint = Complaint::from_body(text.as_bytes());
+        match text.trim_start().chars().next() {
+            None => Self::Cut,
+            Some('<') => Self::Malformed(complaint.text),
+            Some(_) if complaint.text.is_empty() => Self::Cut,
+            Some(_) => Self::Complaint(complaint),
+        }
+    }
 }
 
 /// An error in a server's own words.
@@ -101,7 +116,8 @@ impl Complaint {
     pub fn is_model(&self) -> bool {
         let text = self.text.to_lowercase();
         self.word.as_deref() == Some("model_not_found")
-            || text.contains("invalid model name")
+            || text.contains("invalid model")
+            || text.contains("not a valid model")
             || text.contains("no such model")
             || text.contains("unknown model")
             || (text.contains("model") && (text.contains("not found") || text.contains("does not exist")))
@@ -114,10 +130,13 @@ impl Complaint {
         text.contains("loading model") || (text.contains("model") && text.contains("loading"))
     }
 
-    /// Whether it is about this request field.
+    /// Whether it says that memory does not suffice.
     #[must_use]
-    pub fn is_about(&self, field: &str) -> bool {
-        self.param.as_deref() == Some(field) || self.text.contains(field)
+    pub fn is_memory(&self) -> bool {
+        let text = self.text.to_lowercase();
+        ["out of memory", "more system memory", "insufficient memory", "failed to allocate", "unable to allocate"]
+            .iter()
+            .any(|p| text.contains(p))
     }
 
     fn dig(&mut self, value: &Value, depth: u8) {
@@ -146,7 +165,8 @@ impl Complaint {
                 if self.word.is_none() {
                     self.word = fields.get("type").and_then(Value::as_str).map(word);
                 }
-                if let Some(param) = fields.get("param").and_then(Value::as_str) {
+                let place = fields.get("loc").and_then(Value::as_array).and_then(|loc| loc.last());
+                if let Some(param) = fields.get("param").or(place).and_then(Value::as_str) {
                     self.param = Some(harmless(param));
                 }
                 self.prompt_tokens = fields.get("n_prompt_tokens").and_then(Value::as_u64).or(self.prompt_tokens);
@@ -197,25 +217,8 @@ fn word(text: &str) -> String {
 
 /// All white space as one blank, harmless, at most 400 characters.
 pub(super) fn one_line(text: &str) -> String {
-    let mut out = String::new();
-    let mut room = 400;
-    for part in text.split_whitespace() {
-        let blank = if out.is_empty() { None } else { Some(' ') };
-        for c in blank.into_iter().chain(part.chars()) {
-            if room == 0 {
-                out.push('…');
-                return out;
-            }
-            room -= 1;
-            out.push(if c.is_control() || is_format(c) { '␦' } else { c });
-        }
-    }
-    out
-}
-
-/// Invisible characters that reorder or hide text.
-fn is_format(c: char) -> bool {
-    matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
+    let words: Vec<&str> = sanitise::prefix(text, 16 << 10).split_whitespace().collect();
+    sanitise::cut(&words.join(" "), 400).into_owned()
 }
 
 fn title(html: &str) -> Option<&str> {

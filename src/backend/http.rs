@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::failure::{Head, Who, retry_after};
-use super::{Sink, Spec};
+use super::{Secret, Sink, Spec};
 use crate::error::{Error, Kind, Result};
 use crate::proto::{BackendKind, Figure, Figures, State};
 
@@ -60,9 +60,14 @@ impl Http {
     /// The server of a spec.
     ///
     /// # Errors
-    /// [`Kind::Config`] when the address cannot be used.
+    /// [`Kind::Config`] when the address or the key cannot be used.
     pub fn new(spec: &Spec, kind: BackendKind) -> Result<Self> {
         let base = address(&spec.url)?;
+        if spec.key.as_ref().is_some_and(|key| bearer(key).is_none()) {
+            let origin = spec.key_origin.as_deref().map_or_else(|| "the command".to_owned(), crate::error::harmless);
+            return Err(Error::new(Kind::Config, format!("The key from {origin} holds characters that cannot be sent."))
+                .hint("A key is one line of letters, digits and signs."));
+        }
         let mut shown = base.clone();
         // These only fail for addresses that hold neither.
         let _ = shown.set_username("");
@@ -176,10 +181,7 @@ impl Http {
 
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        if let Some(key) = &self.who.key
-            && let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", key.expose().trim()))
-        {
-            value.set_sensitive(true);
+        if let Some(value) = self.who.key.as_ref().and_then(bearer) {
             headers.insert(header::AUTHORIZATION, value);
         }
         headers
@@ -190,6 +192,12 @@ impl Http {
     pub fn shown(&self, path: &str) -> String {
         format!("{}{path}", self.who.url)
     }
+}
+
+fn bearer(key: &Secret) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose().trim())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// At most `most` bytes of a body.

@@ -11,6 +11,9 @@ pub const MAX_EVENT: usize = 4 << 20;
 /// How much of a line that is no field is kept: enough for an error object.
 const MAX_STRAY: usize = 16 << 10;
 
+/// How lines begin that a server may be cut off in.
+const FIELDS: [&[u8]; 4] = [b"data:", b"event:", b"id:", b"retry:"];
+
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
@@ -63,7 +66,9 @@ impl Parser {
     /// and proxies that write a last word are the reason to look at it.
     pub fn end(&mut self) -> Vec<Frame> {
         let mut out = Vec::new();
-        if !self.line.is_empty() && self.line_ends(&mut out).is_err() {
+        // A field that was cut in its name is no last word.
+        let cut = FIELDS.iter().any(|field| field.starts_with(&self.line));
+        if !cut && self.line_ends(&mut out).is_err() {
             return out;
         }
         self.dispatch(&mut out);

@@ -178,9 +178,14 @@ async fn ollamas_refusals_say_what_to_change() {
         ("ollama-chat-bad-keepalive", Kind::BadRequest, "invalid duration"),
         ("ollama-chat-badjson", Kind::BadRequest, "unexpected EOF"),
         ("ollama-chat-bad-option", Kind::Server, "must be of type float32"),
+        ("made: model requires more system memory (9.1 GiB) than is available (3.2 GiB)", Kind::Server, "choose a smaller one"),
         ("ollama-chat-tools-unsupported", Kind::BadRequest, "does not support tools"),
     ] {
-        let server = Replay::start(&[("POST /api/chat", Capture::load(name))]);
+        let capture = match name.strip_prefix("made: ") {
+            Some(text) => Capture::made(500, "application/json", &json!({ "error": text }).to_string()),
+            None => Capture::load(name),
+        };
+        let server = Replay::start(&[("POST /api/chat", capture)]);
         let error = hear(&*make(BackendKind::Ollama, &server.url()), hi("smollm2:135m")).await.result.unwrap_err();
         let all = format!("{} {}", error.message, error.hints.join(" "));
         assert!(error.kind == kind && all.contains(says), "{name}: {error:?}");
@@ -245,8 +250,11 @@ async fn llama_server_that_still_loads_is_waited_for() {
     assert_eq!(backend.models().await.unwrap_err().kind, Kind::Starting);
     let heard = hear(&*backend, hi("smollm2")).await;
     assert_eq!((heard.result.clone(), heard.text().as_str()), (Ok(Finish::Stop), "There are no three colours."));
-    let expected = [State::Connecting, State::Waiting, State::Loading, State::Connecting, State::Waiting, State::Writing];
-    assert_eq!(heard.phases(), expected);
+    // The second attempt may find the connection open, and its `connecting` is then not to be seen.
+    let mut phases = heard.phases();
+    phases.dedup();
+    assert_eq!(phases[..3], [State::Connecting, State::Waiting, State::Loading]);
+    assert_eq!(phases[phases.len() - 2..], [State::Waiting, State::Writing], "{phases:?}");
 }
 
 #[tokio::test]
@@ -348,6 +356,24 @@ async fn llama_server_parameters() {
     assert!(sent.get("context").is_none() && sent.get("timings_per_token").is_none());
 }
 
+#[tokio::test]
+async fn llama_server_that_runs_another_model_now_does_not_answer_in_its_name() {
+    let server = Replay::start(&[
+        ("GET /v1/models", Capture::load("llama-v1-models")),
+        ("POST /v1/chat/completions", Capture::load("llama-chat-stream").stall_at(400)),
+    ]);
+    let backend = make(BackendKind::LlamaServer, &server.url());
+    let error = hear(&*backend, hi("qwen")).await.result.unwrap_err();
+    assert!(error.kind == Kind::ModelMissing && error.message.contains("runs “smollm2” now and not “qwen”"), "{error:?}");
+    assert!(server.until_left(Duration::from_secs(20)).await, "the answer is cancelled");
+}
+
+#[tokio::test]
+async fn llama_server_of_an_old_kind_is_up_by_its_health() {
+    let server = Replay::start(&[("GET /health", Capture::load("llama-health"))]);
+    assert_eq!(make(BackendKind::LlamaServer, &server.url()).probe().await.unwrap().version, None);
+}
+
 // ---- openai
 
 #[tokio::test]
@@ -368,6 +394,12 @@ async fn a_service_that_refuses_a_field_is_asked_again_without_it_and_remembered
         assert!(chat.get("stream_options").is_none() && chat.get("max_tokens").is_none());
         assert_eq!(chat["max_completion_tokens"], 5);
     }
+    let detail = r#"{"detail":[{"type":"extra_forbidden","loc":["body","stream_options"],"msg":"Extra inputs are not permitted"}]}"#;
+    let strict = Replay::start(&[
+        ("POST /v1/chat/completions", Capture::made(422, "application/json", detail)),
+        ("POST /v1/chat/completions", Capture::load("ollama-v1-chat-stream")),
+    ]);
+    assert!(hear(&*make(BackendKind::OpenAi, &strict.url()), asked()).await.result.is_ok());
     server.queue(Script::refuses(400, "something else"));
     assert_eq!(hear(&*backend, asked()).await.error().kind, Kind::BadRequest);
     assert_eq!(server.chats().len(), 5, "other refusals are not retried");
@@ -376,7 +408,7 @@ async fn a_service_that_refuses_a_field_is_asked_again_without_it_and_remembered
 #[tokio::test]
 async fn addresses_with_and_without_a_version_lead_to_the_same() {
     let server = Scripted::start(Dialect::OpenAi, Script::default());
-    for tail in ["", "/", "/v1", "/v1/"] {
+    for tail in ["", "/", "/v1", "/v1/", "/v1/chat/completions", "/v1/models"] {
         let backend = make(BackendKind::OpenAi, &format!("{}{tail}", server.url()));
         backend.models().await.unwrap();
         assert_eq!(backend.preview(&hi("m")).url, format!("{}/v1/chat/completions", server.url()));

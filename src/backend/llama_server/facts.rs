@@ -39,6 +39,14 @@ pub fn model(backend: &str, entry: &Value, props: Option<&Value>) -> Option<Mode
     Some(info)
 }
 
+/// Whether an entry is the model of this name.
+#[must_use]
+pub fn is_called(entry: &Value, name: &str) -> bool {
+    let is = |value: Option<&Value>| value.and_then(Value::as_str) == Some(name);
+    let aliases = entry.get("aliases").and_then(Value::as_array).into_iter().flatten();
+    is(entry.get("id")) || is(entry.get("name")) || aliases.into_iter().any(|alias| is(Some(alias)))
+}
+
 fn state(status: Option<&Value>) -> ModelState {
     // Only a router tells; the model of any other server is loaded when the server answers.
     let Some(status) = status else { return ModelState::Loaded };

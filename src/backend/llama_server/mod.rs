@@ -15,7 +15,7 @@ use super::openai::request::llama_body;
 use super::openai::{Learned, entries, receive, send};
 use super::{Backend, Probe, Request, Sink, Spec, preview};
 use crate::error::{Error, Kind, Result, quoted};
-use crate::proto::{BackendKind, Finish, ModelInfo, ModelState, Parameters, RequestPreview, State};
+use crate::proto::{BackendKind, Figure, Figures, Finish, ModelInfo, ModelState, Parameters, RequestPreview, State};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -55,7 +55,11 @@ impl Backend for LlamaServer {
 
     /// Asks for the properties and not for the health: that answers without a key, and chats would then fail.
     async fn probe(&self) -> Result<Probe> {
-        let answer = self.http.get("/props").await?;
+        let answer = match self.http.get("/props").await {
+            // A server without properties has its health at least.
+            Err(error) if error.kind == Kind::BadRequest => self.http.get("/health").await?,
+            other => other?,
+        };
         let version = answer.body.get("build_info").and_then(|v| v.as_str()).map(crate::error::harmless);
         Ok(Probe { version, latency_ms: answer.latency_ms() })
     }
@@ -107,17 +111,47 @@ impl Backend for LlamaServer {
     }
 
     async fn generate(&self, request: Request, out: Sink) -> Result<Finish> {
-        let response = loop {
-            match send(&self.http, CHAT, &request, &self.learned, llama_body, &out).await {
-                Err(error) if error.kind == Kind::Starting => self.wait_until_up(&out).await?,
-                other => break other?,
-            }
+        let answer = async {
+            let response = loop {
+                match send(&self.http, CHAT, &request, &self.learned, llama_body, &out).await {
+                    Err(error) if error.kind == Kind::Starting => self.wait_until_up(&out).await?,
+                    other => break other?,
+                }
+            };
+            receive(&self.http, response, &request, &out).await
         };
-        receive(&self.http, response, &request, &out).await
+        tokio::pin!(answer);
+        tokio::select! {
+            biased;
+            result = &mut answer => return result,
+            checked = self.check(&request.model, &out) => checked?,
+        }
+        answer.await
     }
 }
 
 impl LlamaServer {
+    /// Looks, beside the request, whether the model is still the one that runs: a llama-server answers to any name with the model
+    /// that it has. Also tells the context in force.
+    async fn check(&self, model: &str, out: &Sink) -> Result<()> {
+        let Ok(list) = self.http.get("/v1/models").await else { return Ok(()) };
+        let entries = entries(&list.body).map(Vec::as_slice).unwrap_or_default();
+        if let Some(entry) = entries.iter().find(|entry| facts::is_called(entry, model)) {
+            let context = facts::model(self.name(), entry, None).and_then(|info| info.context);
+            if let Some(tokens) = context {
+                out.figures(Figures { context: Some(Figure::server(f64::from(tokens))), ..Figures::default() });
+            }
+            return Ok(());
+        }
+        let has: Vec<String> = entries.iter().filter_map(|e| e.get("id").and_then(|id| id.as_str())).map(quoted).collect();
+        if has.is_empty() {
+            return Ok(());
+        }
+        let name = self.http.who.name();
+        Err(Error::new(Kind::ModelMissing, format!("{name} runs {} now and not {}.", has.join(", "), quoted(model)))
+            .hint("Choose the model that it runs, or start the other one."))
+    }
+
     /// Waits while the server answers that it is loading.
     async fn wait_until_up(&self, out: &Sink) -> Result<()> {
         let begun = Instant::now();

@@ -124,7 +124,7 @@ impl Decode for Decoder {
             Some(rest) => match self.line(&rest, out) {
                 Ok(Some(finish)) => Ok(finish),
                 // Half an object was cut; anything else is what something between says last.
-                Err(Fault::Malformed(_)) if !rest.starts_with(['{', '[', '"']) => Err(Fault::Complaint(Complaint::from_text(&rest))),
+                Err(Fault::Malformed(_)) if !rest.starts_with(['{', '[', '"']) => Err(Fault::last_word(&rest)),
                 Ok(None) | Err(Fault::Malformed(_)) => Err(Fault::Cut),
                 Err(fault) => Err(fault),
             },

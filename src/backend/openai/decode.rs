@@ -328,8 +328,7 @@ impl Decoder {
             return Ok(finish);
         }
         // A line that is no event: what a proxy says when the server behind it broke.
-        let last_word = self.stray.take().map(|text| Complaint::from_body(text.as_bytes())).filter(|c| !c.text.is_empty());
-        Err(last_word.map_or(Fault::Cut, Fault::Complaint))
+        Err(self.stray.take().map_or(Fault::Cut, |text| Fault::last_word(&text)))
     }
 }
 

@@ -33,7 +33,8 @@ pub struct OpenAi {
 /// # Errors
 /// [`Kind::Config`] when its address cannot be used.
 pub fn build(spec: &Spec) -> Result<Arc<dyn Backend>> {
-    Ok(Arc::new(OpenAi { http: with_version(Http::new(spec, BackendKind::OpenAi)?), learned: Learned::default() }))
+    let spec = spec.without("/models").without("/completions").without("/chat");
+    Ok(Arc::new(OpenAi { http: with_version(Http::new(&spec, BackendKind::OpenAi)?), learned: Learned::default() }))
 }
 
 /// `/v1` goes behind an address that does not already name a version or a path of its own for this protocol.
