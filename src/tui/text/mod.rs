@@ -1,7 +1,7 @@
 //! Text for a screen: measured, wrapped, drawn as Markdown, kept in caches. Pure: no terminal, no clock, no IO.
 //!
-//! Owns: widths ([`width`]), incremental Markdown ([`Document`]), its lines at a width ([`Pages`])
-//! and the virtual list ([`List`]). Refuses: what a message is, where a pane lies, when to draw. Invariant:
+//! Owns: widths ([`width`]), incremental Markdown ([`Document`]), its lines at a width ([`Pages`]), code in colours
+//! ([`Highlighter`]) and the virtual list ([`List`]). Refuses: what a message is, where a pane lies, when to draw. Invariant:
 //! however a text arrived, in whatever pieces, it looks the same; and drawing a frame costs what is visible plus what is new,
 //! never the whole text.
 //!
@@ -15,7 +15,8 @@
 //! answer.push(&delta);                       // as it streams; any pieces
 //! answer.finish();                           // no more comes: open frames are closed
 //!
-//! let look = Look { width: 58, ..Look::new(&theme) };
+//! let highlighter = Highlighter::new(move || { /* on another thread: ask for a frame */ });   // one for the screen
+//! let look = Look { width: 58, highlighter: Some(&highlighter), ..Look::new(&theme) };
 //! let rows = pages.height(&answer, &look);   // exact; costs what is new since the last call
 //! pages.draw(&answer, &look, first_row, area, frame.buffer_mut());
 //! for code in answer.codes() { /* code.label "a", code.language, code.text: to copy, save, edit */ }
@@ -38,11 +39,17 @@
 //! ```
 
 mod blocks;
+mod code;
+mod highlight;
+mod inline;
 mod list;
 mod pages;
+mod render;
+mod table;
 pub mod width;
 mod wrap;
 
-pub use blocks::{Code, Document, DocumentId};
+pub use blocks::{Block, BlockKind, Code, Document, DocumentId};
+pub use highlight::Highlighter;
 pub use list::{Jump, List, Shown};
-pub use pages::{Look, Pages, estimate_height};
+pub use pages::{Counters, Look, Pages, estimate_height};

@@ -5,6 +5,8 @@
 //! lines that putting it in at once gives, and a line that was given out never changes. What is held back is at most one line
 //! and one word, so copying a [`Wrap`] to try out the rest is cheap.
 
+use std::borrow::Cow;
+
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use unicode_segmentation::UnicodeSegmentation;
@@ -19,8 +21,8 @@ pub(super) struct Prefix {
 }
 
 impl Prefix {
-    pub fn push(&mut self, text: impl Into<String>, style: Style) {
-        let text: String = text.into();
+    pub fn push(&mut self, text: impl Into<Cow<'static, str>>, style: Style) {
+        let text = text.into();
         self.width += width::width(&text);
         self.spans.push(Span::styled(text, style));
     }
@@ -143,10 +145,11 @@ impl Wrap {
         self.turn(out);
     }
 
-    /// Ends the text: gives out the last line.
-    pub fn finish(mut self, out: &mut Vec<Line<'static>>) {
+    /// Ends the text: gives out the last line, and says at which column it ends.
+    pub fn finish(mut self, out: &mut Vec<Line<'static>>) -> usize {
         self.end_word(out);
         out.push(Line::from(self.spans));
+        self.at
     }
 
     fn space(&mut self, spaces: &str, style: Style, out: &mut Vec<Line<'static>>) {
