@@ -5,9 +5,11 @@
 //! pasted, the text is clean, the cursor stands on a cluster, and every change can be undone.
 
 pub mod burst;
+mod dot;
 mod edit;
 mod insert;
 mod motion;
+mod operate;
 mod render;
 mod text;
 mod vim;
@@ -23,9 +25,10 @@ use crate::error::{Error, Result};
 use crate::tui::action::Scope;
 use crate::tui::keymap::Mode;
 use crate::tui::recall::Recall;
+use dot::{Dot, Step};
 use motion::Find;
 use text::{Pos, Text};
-use vim::{Dot, Operator, Step};
+use vim::Operator;
 
 /// What came of a key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

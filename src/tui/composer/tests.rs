@@ -1,5 +1,7 @@
 //! The composer, driven by keys through the shipped keymaps: text with the cursor as `|`, keys, text with the cursor.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -10,13 +12,8 @@ use super::*;
 use crate::tui::action::Action;
 use crate::tui::keymap::{Key, Keymap, Options, Resolved, Resolver, key, load};
 
-fn vim() -> Keymap {
-    load("vim", &[], &Options { escape: Some("jk".to_owned()), ..Options::default() }).keymap
-}
-
-fn plain() -> Keymap {
-    load("plain", &[], &Options::default()).keymap
-}
+static VIM: LazyLock<Keymap> = LazyLock::new(|| load("vim", &[], &Options { escape: Some("jk".to_owned()), ..Options::default() }).keymap);
+static PLAIN: LazyLock<Keymap> = LazyLock::new(|| load("plain", &[], &Options::default()).keymap);
 
 /// Presses a key as the screen does. Actions of the screen that concern the composer are done, others ignored.
 fn press(composer: &mut Composer, resolver: &mut Resolver, keymap: &Keymap, key: Key) -> Outcome {
@@ -76,10 +73,10 @@ fn run(keymap: &Keymap, composer: &mut Composer, keys: &str) {
 
 #[track_caller]
 fn check(cases: &[(&str, &str, &str)]) {
-    let keymap = vim();
+    let keymap = &*VIM;
     for (text, keys, expected) in cases {
         let mut composer = composer(text, true);
-        run(&keymap, &mut composer, keys);
+        run(keymap, &mut composer, keys);
         assert_eq!(shown(&composer), *expected, "{text:?} {keys}");
     }
 }
@@ -274,7 +271,7 @@ fn clusters_stay_whole() {
     ]);
     for (keys, expected) in [("x", "|b"), ("l x", "|👨‍👩‍👧"), ("2 x", "|"), ("r z", "|zb"), ("v d", "|b")] {
         let mut composer = composer(&format!("|{family}b"), true);
-        run(&vim(), &mut composer, keys);
+        run(&VIM, &mut composer, keys);
         assert_eq!(shown(&composer), expected, "{keys}");
     }
     let mut composer = composer("", false);
@@ -287,27 +284,27 @@ fn clusters_stay_whole() {
 
 #[test]
 fn typing() {
-    let keymap = vim();
+    let keymap = &*VIM;
     let mut composer = Composer::new(true);
-    run(&keymap, &mut composer, "H e l l o Space w o r l d C-w");
+    run(keymap, &mut composer, "H e l l o Space w o r l d C-w");
     assert_eq!(shown(&composer), "Hello |");
-    run(&keymap, &mut composer, "x Home C-j Up a Backspace Backspace");
+    run(keymap, &mut composer, "x Home C-j Up a Backspace Backspace");
     assert_eq!(shown(&composer), "|\nHello x");
-    run(&keymap, &mut composer, "Delete End C-u");
+    run(keymap, &mut composer, "Delete End C-u");
     assert_eq!(shown(&composer), "|");
-    run(&keymap, &mut composer, "a C-j b C-u C-u C-w");
+    run(keymap, &mut composer, "a C-j b C-u C-u C-w");
     assert_eq!(shown(&composer), "|");
-    run(&keymap, &mut composer, "a Space b Home C-Right x A-d");
+    run(keymap, &mut composer, "a Space b Home C-Right x A-d");
     assert_eq!(shown(&composer), "a x|");
     assert_eq!(composer.mode(), Mode::Insert);
 }
 
 #[test]
 fn without_modes() {
-    let keymap = plain();
+    let keymap = &*PLAIN;
     let check = |text: &str, keys: &str, expected: &str| {
         let mut composer = composer(text, false);
-        run(&keymap, &mut composer, keys);
+        run(keymap, &mut composer, keys);
         assert_eq!(shown(&composer), expected, "{text} {keys}");
         assert_eq!(composer.mode(), Mode::Insert);
     };
@@ -346,35 +343,35 @@ fn pastes_are_harmless() {
     assert!(composer.paste(&lines).problem.is_some());
     assert_eq!(composer.text(), lines);
     let mut composer = self::composer("|abc", true);
-    let keymap = vim();
-    run(&keymap, &mut composer, "y y 9 9 9 9 p");
+    let keymap = &*VIM;
+    run(keymap, &mut composer, "y y 9 9 9 9 p");
     assert_eq!(composer.text.lines().len(), 10_000);
-    run(&keymap, &mut composer, "g g V G y 9 9 9 9 p");
+    run(keymap, &mut composer, "g g V G y 9 9 9 9 p");
     assert_eq!(composer.text.lines().len(), 10_000, "refused, and nothing is lost");
 }
 
 #[test]
 fn history_keeps_what_was_typed() {
-    for (keymap, modal) in [(vim(), true), (plain(), false)] {
+    for (keymap, modal) in [(&*VIM, true), (&*PLAIN, false)] {
         let mut composer = Composer::new(modal);
         composer.set_history(["first", "second\nwith two lines", "third"].map(str::to_owned).to_vec());
-        run(&keymap, &mut composer, "Up");
+        run(keymap, &mut composer, "Up");
         assert_eq!(shown(&composer), "third|");
-        run(&keymap, &mut composer, "Up Up Up");
+        run(keymap, &mut composer, "Up Up Up");
         assert_eq!(shown(&composer), "first|");
-        run(&keymap, &mut composer, "Down");
+        run(keymap, &mut composer, "Down");
         assert_eq!(shown(&composer), "second\nwith two lines|");
-        run(&keymap, &mut composer, "Left Up");
+        run(keymap, &mut composer, "Left Up");
         assert_eq!(composer.cursor().0, 0, "after a motion, up goes up");
         composer.set_text("");
-        run(&keymap, &mut composer, "f Up");
+        run(keymap, &mut composer, "f Up");
         assert_eq!(shown(&composer), "first|");
-        run(&keymap, &mut composer, "Down");
+        run(keymap, &mut composer, "Down");
         assert_eq!(shown(&composer), "f|");
-        run(&keymap, &mut composer, "x");
+        run(keymap, &mut composer, "x");
         assert_eq!(composer.take(), "fx");
         assert!(composer.is_empty());
-        run(&keymap, &mut composer, "Up");
+        run(keymap, &mut composer, "Up");
         assert_eq!(shown(&composer), "fx|");
     }
 }
@@ -417,10 +414,10 @@ fn other_texts() {
     composer.set_text("other");
     assert!(composer.edit(Edit::Undo, None).nothing);
     assert!(composer.revision() > before);
-    run(&vim(), &mut composer, "2 d");
+    run(&VIM, &mut composer, "2 d");
     assert_eq!(composer.pending(), "2d");
     assert_eq!(composer.scope(), Scope::ComposerOperator);
-    run(&vim(), &mut composer, "f");
+    run(&VIM, &mut composer, "f");
     assert_eq!(composer.pending(), "2df");
     assert!(composer.cancel_pending());
     assert_eq!(composer.pending(), "");
@@ -485,23 +482,23 @@ fn a_full_row_leaves_room_for_the_cursor() {
 
 #[test]
 fn up_and_down_go_by_wrapped_rows() {
-    let keymap = vim();
+    let keymap = &*VIM;
     let mut composer = composer("aaaa bbbb cccc\nx|", true);
     draw(&mut composer, 6, 6);
-    run(&keymap, &mut composer, "k");
+    run(keymap, &mut composer, "k");
     assert_eq!(composer.cursor(), (0, 10));
-    run(&keymap, &mut composer, "l l k k");
+    run(keymap, &mut composer, "l l k k");
     assert_eq!(composer.cursor(), (0, 2));
-    run(&keymap, &mut composer, "j");
+    run(keymap, &mut composer, "j");
     assert_eq!(composer.cursor(), (0, 7));
-    run(&keymap, &mut composer, "d j");
+    run(keymap, &mut composer, "d j");
     assert_eq!(composer.text(), "", "with an operator, lines are lines");
 }
 
 #[test]
 fn a_selection_shows_with_its_ends() {
     let mut composer = composer("a|b\ncd", true);
-    run(&vim(), &mut composer, "v j");
+    run(&VIM, &mut composer, "v j");
     let (_, _, buf) = draw(&mut composer, 4, 2);
     let reversed = |x, y| buf[(x, y)].modifier.contains(Modifier::REVERSED);
     let cells: Vec<bool> = (0..2).flat_map(|y| (0..4).map(move |x| (x, y))).map(|(x, y)| reversed(x, y)).collect();
@@ -540,14 +537,14 @@ proptest! {
 
     #[test]
     fn any_keys_keep_the_text_whole(text in any_text(), keys in prop::collection::vec(any_press(), 0..60), modal: bool, width in 1u16..30) {
-        let keymap = if modal { vim() } else { plain() };
+        let keymap = if modal { &*VIM } else { &*PLAIN };
         let mut composer = Composer::new(modal);
         composer.set_history(vec!["old one".to_owned(), text.clone()]);
         composer.paste(&text);
         let mut resolver = Resolver::default();
         for (i, key) in keys.into_iter().enumerate() {
             let before = (composer.revision(), composer.text());
-            let outcome = press(&mut composer, &mut resolver, &keymap, key);
+            let outcome = press(&mut composer, &mut resolver, keymap, key);
             let (row, col) = composer.cursor();
             prop_assert!(row < composer.text.lines().len());
             let boundaries: Vec<usize> = motion::Clusters::of(composer.text.line(row)).cols;
@@ -567,13 +564,13 @@ proptest! {
 
     #[test]
     fn undo_takes_everything_back(text in any_text(), keys in prop::collection::vec(any_press(), 0..40), modal: bool) {
-        let keymap = if modal { vim() } else { plain() };
+        let keymap = if modal { &*VIM } else { &*PLAIN };
         let mut composer = Composer::new(modal);
         composer.set_text(&text);
         let first = composer.text();
         let mut resolver = Resolver::default();
         for key in keys {
-            press(&mut composer, &mut resolver, &keymap, key);
+            press(&mut composer, &mut resolver, keymap, key);
         }
         composer.enter_normal();
         composer.cancel_pending();

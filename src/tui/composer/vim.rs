@@ -3,7 +3,7 @@
 //! Invariant: a command either does all it says or nothing (`Ok(false)`); what is refused for its size changes nothing.
 
 use super::motion::{self, Find};
-use super::text::{MOST_BYTES, Pos, byte};
+use super::text::Pos;
 use super::{Composer, Edit, Register, State};
 use crate::error::Result;
 
@@ -72,85 +72,6 @@ impl Target {
     }
     fn inclusive(to: Pos) -> Self {
         Self { to, reach: Reach::Inclusive }
-    }
-}
-
-/// A part of a change, to do it again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    Edit(Edit, Option<u32>),
-    Char(char),
-    Text(String),
-}
-
-/// The last change, and the one that is being made.
-#[derive(Debug, Default)]
-pub struct Dot {
-    last: Vec<Step>,
-    now: Vec<Step>,
-    /// The text's revision when `now` began.
-    began: u64,
-    replaying: bool,
-    /// `now` has something in it that cannot be repeated.
-    spoiled: bool,
-}
-
-impl Dot {
-    pub fn replaying(&self) -> bool {
-        self.replaying
-    }
-
-    pub fn note(&mut self, step: Step, inserting: bool, revision: u64) {
-        if self.replaying {
-            return;
-        }
-        if self.now.is_empty() {
-            self.began = revision;
-            self.spoiled = false;
-            if inserting {
-                self.now.push(Step::Edit(Edit::Insert, None));
-            }
-        }
-        self.spoiled |= matches!(step, Step::Edit(Edit::Undo | Edit::Redo | Edit::Repeat | Edit::UpOrHistory | Edit::DownOrHistory, _));
-        let typed = match step {
-            Step::Char(c) if inserting => c.to_string(),
-            Step::Text(text) => text,
-            other => return self.now.push(other),
-        };
-        match self.now.last_mut() {
-            Some(Step::Text(text)) => text.push_str(&typed),
-            _ => self.now.push(Step::Text(typed)),
-        }
-    }
-
-    pub fn erase(&mut self, count: usize) {
-        if let Some(Step::Text(text)) = self.now.last_mut() {
-            (0..count).for_each(|_| {
-                text.pop();
-            });
-        }
-    }
-
-    pub fn spoil(&mut self) {
-        self.spoiled = true;
-    }
-
-    /// The command is complete: if it changed the text, it is what `.` repeats.
-    pub fn finish(&mut self, revision: u64) {
-        if self.replaying {
-            return;
-        }
-        let now = std::mem::take(&mut self.now);
-        if !self.spoiled && !now.is_empty() && revision != self.began {
-            self.last = now;
-        }
-        self.spoiled = false;
-    }
-
-    pub fn drop_pending(&mut self) {
-        if !self.replaying {
-            self.now.clear();
-        }
     }
 }
 
@@ -485,151 +406,6 @@ impl Composer {
         Ok(true)
     }
 
-    fn operate_selection(&mut self, operator: Operator, lines: bool) -> Result<bool> {
-        let Some((from, to)) = self.selected() else { return Ok(false) };
-        self.state = State::Normal;
-        self.go(from);
-        if lines { self.operate_lines(operator, from.row, to.row) } else { self.operate(operator, from, to) }
-    }
-
-    fn operate(&mut self, operator: Operator, from: Pos, to: Pos) -> Result<bool> {
-        if from == to && operator != Operator::Change {
-            return Ok(false);
-        }
-        if from != to {
-            self.register = Register { text: self.text.slice(from, to), lines: false };
-        }
-        self.finish_operator(operator, from, to)
-    }
-
-    fn operate_lines(&mut self, operator: Operator, first: usize, last: usize) -> Result<bool> {
-        let (start, end) = (Pos::new(first, 0), Pos::new(last, self.text.len(last)));
-        self.register = Register { text: self.text.slice(start, end), lines: true };
-        if operator != Operator::Delete {
-            let at = self.text.cursor();
-            self.finish_operator(operator, start, end)?;
-            if operator == Operator::Yank {
-                self.go(Pos::new(first, at.col));
-            }
-            return Ok(true);
-        }
-        let rows = self.text.lines().len();
-        let (from, to) = if last + 1 < rows {
-            (start, Pos::new(last + 1, 0))
-        } else if first > 0 {
-            (Pos::new(first - 1, self.text.len(first - 1)), end)
-        } else {
-            (start, end)
-        };
-        self.text.replace(from, to, "")?;
-        let row = first.min(self.text.lines().len() - 1);
-        self.go(motion::first_non_blank(self.text.lines(), row));
-        Ok(true)
-    }
-
-    fn finish_operator(&mut self, operator: Operator, from: Pos, to: Pos) -> Result<bool> {
-        if operator == Operator::Yank {
-            self.copied = Some(self.register.text.clone());
-        } else {
-            self.text.replace(from, to, "")?;
-        }
-        if operator == Operator::Change {
-            self.state = State::Insert;
-        }
-        self.go(from);
-        Ok(true)
-    }
-
-    fn put(&mut self, after: bool, n: usize) -> Result<bool> {
-        let Register { text, lines } = self.register.clone();
-        if text.is_empty() && !lines {
-            return Ok(false);
-        }
-        // More than fits is refused by the text; it need not be built first.
-        let n = n.min(MOST_BYTES / text.len().max(1) + 1);
-        let at = self.text.cursor();
-        if lines {
-            let all = vec![text.as_str(); n].join("\n");
-            if after {
-                let end = Pos::new(at.row, self.text.len(at.row));
-                self.text.replace(end, end, &format!("\n{all}"))?;
-            } else {
-                let start = Pos::new(at.row, 0);
-                self.text.replace(start, start, &format!("{all}\n"))?;
-            }
-            let row = at.row + usize::from(after);
-            self.go(motion::first_non_blank(self.text.lines(), row));
-            return Ok(true);
-        }
-        let from = if after { motion::right(self.text.lines(), at, 1) } else { at };
-        self.text.replace(from, from, &text.repeat(n))?;
-        let end = self.text.cursor();
-        self.go(if end.row == from.row { motion::left(self.text.lines(), end, 1) } else { from });
-        Ok(true)
-    }
-
-    fn replace_chars(&mut self, n: usize, c: char) -> Result<bool> {
-        let lines = self.text.lines();
-        let at = self.text.cursor();
-        let (from, to) = match self.state {
-            State::Visual { .. } => self.selected().unwrap_or((at, at)),
-            _ => (at, motion::right(lines, at, n)),
-        };
-        let clusters = motion::Clusters::of(self.text.line(at.row));
-        let enough = clusters.len() - clusters.index(at.col).min(clusters.len()) >= n;
-        if from == to || !(enough || matches!(self.state, State::Visual { .. })) {
-            return Ok(false);
-        }
-        let old = self.text.slice(from, to);
-        let new: String = match self.state {
-            State::Visual { .. } => {
-                old.split('\n').map(|line| c.to_string().repeat(motion::Clusters::of(line).len())).collect::<Vec<_>>().join("\n")
-            }
-            _ if c == '\n' => "\n".to_owned(),
-            _ => c.to_string().repeat(n),
-        };
-        let visual = matches!(self.state, State::Visual { .. });
-        self.state = State::Normal;
-        self.text.replace(from, to, &new)?;
-        let end = self.text.cursor();
-        self.go(if visual { from } else { motion::left(self.text.lines(), end, usize::from(c != '\n')) });
-        Ok(true)
-    }
-
-    fn toggle_case(&mut self, from: Pos, to: Pos) -> Result<bool> {
-        if from == to {
-            return Ok(false);
-        }
-        let swapped: String = self
-            .text
-            .slice(from, to)
-            .chars()
-            .flat_map(|c| if c.is_uppercase() { c.to_lowercase().collect::<Vec<_>>() } else { c.to_uppercase().collect() })
-            .collect();
-        self.text.replace(from, to, &swapped)?;
-        self.go(super::text::end_of(from, &swapped));
-        Ok(true)
-    }
-
-    fn join(&mut self, row: usize, times: usize) -> Result<bool> {
-        let mut done = false;
-        for _ in 0..times {
-            if row + 1 >= self.text.lines().len() {
-                break;
-            }
-            let next = self.text.line(row + 1);
-            let indent = next.chars().take_while(|c| c.is_whitespace()).count();
-            let rest = &next[byte(next, indent)..];
-            let glue =
-                if rest.is_empty() || rest.starts_with(')') || self.text.line(row).ends_with(char::is_whitespace) { "" } else { " " };
-            let end = Pos::new(row, self.text.len(row));
-            self.text.replace(end, Pos::new(row + 1, indent), glue)?;
-            self.go(end);
-            done = true;
-        }
-        Ok(done)
-    }
-
     pub(super) fn undo_redo(&mut self, undo: bool, n: usize) -> bool {
         let mut done = false;
         for _ in 0..n {
@@ -642,37 +418,6 @@ impl Composer {
         }
         self.moved();
         done
-    }
-
-    fn repeat(&mut self, count: Option<u32>) -> Result<bool> {
-        let mut steps = self.dot.last.clone();
-        if steps.is_empty() {
-            return Ok(false);
-        }
-        if let (Some(Step::Edit(_, first)), Some(_)) = (steps.first_mut(), count) {
-            *first = count;
-        }
-        self.dot.replaying = true;
-        let mut result = Ok(true);
-        for step in steps {
-            let outcome = match step {
-                Step::Edit(edit, count) => self.edit(edit, count),
-                Step::Char(c) => self.type_char(c),
-                Step::Text(text) => {
-                    result = self.insert(&text).map(|()| true);
-                    continue;
-                }
-            };
-            if let Some(problem) = outcome.problem {
-                result = Err(problem);
-                break;
-            }
-        }
-        if self.state == State::Insert {
-            self.enter_normal();
-        }
-        self.dot.replaying = false;
-        result
     }
 
     /// Moves by wrapped rows, aiming at the column where it began.
