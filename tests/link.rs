@@ -1,5 +1,7 @@
 //! The ways to a host: local, Unix socket and TCP. Equal replicas, strangers at the door, slow clients, versions, ends.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "support/stage.rs"]
 mod stage;
 

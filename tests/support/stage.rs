@@ -166,6 +166,9 @@ pub struct Guest {
     pub replica: Replica,
     pub notices: Vec<Error>,
     pub restored: usize,
+    pub samples: Vec<Sample>,
+    /// The host said that it ends.
+    pub stopping: bool,
 }
 
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
@@ -176,14 +179,17 @@ impl Guest {
     pub fn new(mut client: Client) -> Self {
         let mut replica = Replica::default();
         replica.restore(client.take_snapshot());
-        Self { client, replica, notices: Vec::new(), restored: 0 }
+        Self { client, replica, notices: Vec::new(), restored: 0, samples: Vec::new(), stopping: false }
     }
 
     pub fn take(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Event(event) => {
-                if let EventKind::Notice { error, .. } = &event.kind {
-                    self.notices.push(error.clone());
+                match &event.kind {
+                    EventKind::Notice { error, .. } => self.notices.push(error.clone()),
+                    EventKind::Metrics(sample) => self.samples.push(sample.clone()),
+                    EventKind::Stopping { .. } => self.stopping = true,
+                    _ => {}
                 }
                 assert!(!matches!(self.replica.apply(&event), Touched::Drifted(_)), "drifted at {event:?}");
             }
@@ -223,7 +229,16 @@ impl Guest {
     }
 
     pub async fn act(&mut self, command: Command) -> Result<Ack> {
-        let id = self.client.post(command);
+        let id = self.client.fresh();
+        self.act_as(id, command).await
+    }
+
+    pub async fn act_as(&mut self, id: CommandId, command: Command) -> Result<Ack> {
+        self.client.post_as(id, command);
+        self.until_ack(id).await
+    }
+
+    pub async fn until_ack(&mut self, id: CommandId) -> Result<Ack> {
         within(async {
             loop {
                 match self.client.next().await {
