@@ -16,7 +16,7 @@ use super::{json, output};
 use crate::core::names;
 use crate::error::{Error, Kind, Result};
 use crate::proto::{
-    BackendState, Command, Download, DownloadState, EventKind, ModelInfo, ModelRef, ModelState, Parameters, Progress, State,
+    BackendKind, BackendState, Command, Download, DownloadState, EventKind, ModelInfo, ModelRef, ModelState, Parameters, Progress, State,
 };
 
 /// How long a model may take to load or unload before nobody believes in it any more.
@@ -52,13 +52,24 @@ async fn list(context: &Context, filter: Option<&str>, as_json: bool) -> Result<
             report(&Error { message: format!("{}: {}", crate::error::harmless(&backend.name), error.message), ..error.clone() });
         }
     }
-    let up = session.replica.backends.iter().any(|b| b.state == BackendState::Up);
-    if session.replica.models.is_empty() && !up {
-        return Err(Error::new(Kind::NoModel, format!("No model server answers (looked at {}).", looked_at(&session)))
-            .hint("Start Ollama or llama-server, or name a server in config.toml.")
-            .hint("`arbour models pull starter` fetches a small model that arbour runs by itself."));
+    if session.replica.models.is_empty() {
+        return Err(no_models(&session));
     }
     Ok(0)
+}
+
+fn no_models(session: &Session) -> Error {
+    let up = session.replica.backends.iter().find(|b| b.state == BackendState::Up && b.kind != BackendKind::Embedded);
+    let error = match up {
+        Some(backend) => Error::new(Kind::NoModel, format!("{} answers and has no models.", crate::error::harmless(&backend.name))),
+        None => Error::new(Kind::NoModel, format!("No model server answers (looked at {}).", looked_at(session))),
+    };
+    let error = match up.map(|backend| backend.kind) {
+        Some(BackendKind::Ollama) => error.hint("Get one there: `ollama pull smollm2:135m`."),
+        Some(_) => error.hint("See to it that the server has a model loaded."),
+        None => error.hint("Start Ollama or llama-server, or name a server in config.toml."),
+    };
+    error.hint("`arbour models pull starter` fetches a small model that arbour runs by itself.")
 }
 
 fn looked_at(session: &Session) -> String {
@@ -263,7 +274,7 @@ fn finished(session: &Session, download: Download, as_json: bool) -> Result<u8> 
                     .hint("`arbour models ls` shows what is there."));
             };
             let info = session.replica.model(&reference).cloned();
-            let info = info.unwrap_or_else(|| ModelInfo::named(&reference.backend, crate::proto::BackendKind::Embedded, &reference.model));
+            let info = info.unwrap_or_else(|| ModelInfo::named(&reference.backend, BackendKind::Embedded, &reference.model));
             if as_json {
                 print(&info, true)?;
             } else {

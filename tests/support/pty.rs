@@ -2,7 +2,7 @@
 //!
 //! Owns: a pty, a VT emulator that answers the questions a terminal is asked, and waiting for what is seen. Refuses: sleeping;
 //! everything waits for a named condition with a deadline and prints the screen when it passes. Invariant: nothing outlives
-//! its [`Term`] or its [`Home`]: processes are ended by their id.
+//! its [`Term`]: the process is ended by its id.
 
 #![allow(dead_code, reason = "each test and bench binary that includes this uses a part of it")]
 
@@ -10,15 +10,13 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use portable_pty::{CommandBuilder, MasterPty, PtySize, native_pty_system};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::Signal;
 
-/// How long a condition may take. Generous: the machine may be busy, and a passing test does not wait for it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+use super::home::{self, Home, PATIENCE};
 
 /// Called by the reader after each chunk that leaves a whole frame: the screen, and when the chunk arrived.
 pub type Observer = Box<dyn FnMut(&vt100::Screen, Instant) + Send>;
@@ -120,13 +118,13 @@ pub struct Modes {
 impl Term {
     /// Starts the arbour of this build in a terminal of `columns`×`rows`, with the data folder of `home`.
     pub fn start(home: &Home, columns: u16, rows: u16, arguments: &[&str]) -> Self {
-        let mut command = CommandBuilder::new(home.binary());
+        let mut command = CommandBuilder::new(Home::binary());
         command.args(arguments);
-        for (key, value) in home.environment() {
-            command.env(key, value);
-        }
         for key in Home::SILENCED {
             command.env_remove(key);
+        }
+        for (key, value) in home.environment() {
+            command.env(key, value);
         }
         command.cwd(home.path());
         Self::spawn(&format!("arbour {}", arguments.join(" ")), columns, rows, command)
@@ -250,7 +248,7 @@ impl Term {
     }
 
     pub fn signal(&self, signal: Signal) {
-        signal_process(self.pid(), signal);
+        home::signal(self.pid(), signal);
     }
 
     /// Waits for the end; the exit code, 128 + n for signal n where the system tells it by name only: then the name.
@@ -404,37 +402,4 @@ fn key(name: &str) -> Vec<u8> {
         other => panic!("the key <{other}> is not known here"),
     };
     bytes.to_vec()
-}
-
-/// Sends a signal to one process, by its id.
-pub fn signal_process(pid: u32, signal: Signal) {
-    let pid = Pid::from_raw(pid.try_into().expect("a process id")).expect("a process id");
-    // It may have ended by itself meanwhile.
-    let _ = kill_process(pid, signal);
-}
-
-/// Whether a process with this id is there (a zombie counts as gone).
-pub fn alive(pid: u32) -> bool {
-    let Some(id) = pid.try_into().ok().and_then(Pid::from_raw) else { return false };
-    if test_kill_process(id).is_err() {
-        return false;
-    }
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
-    !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(['Z', 'X']))
-}
-
-/// Waits, without a deadline's worth of sleeping, until `met` gives something.
-#[track_caller]
-pub fn until<T>(what: &str, mut met: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
-    // For conditions outside this process, which nothing can announce: looks often, and gives the processor away in between.
-    let (parked, never) = (Mutex::new(()), Condvar::new());
-    loop {
-        if let Some(found) = met() {
-            return found;
-        }
-        assert!(Instant::now() < end, "time is up while waiting for {what}");
-        let guard = parked.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = never.wait_timeout(guard, Duration::from_millis(5));
-    }
 }

@@ -1,0 +1,511 @@
+//! The command line against a server that does as its script says: what is on standard output and error, exit codes, `--json`.
+
+#[path = "support/home.rs"]
+mod home;
+#[path = "support/mod.rs"]
+mod support;
+
+use std::io::Read as _;
+use std::process::{Child, Stdio};
+
+use home::{Home, PATIENCE, QUIET, Said, alive, backend, code, finish, until};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use support::scripted::{Accident, Dialect, Script, Scripted};
+
+/// A llama-server of one loaded model that says this, and a home that knows it.
+fn speaking(text: &str) -> (Scripted, Home) {
+    stage(Script::says(text))
+}
+
+fn stage(script: Script) -> (Scripted, Home) {
+    let server = Scripted::start(Dialect::LlamaServer, script);
+    let home = Home::with_backend("llama-server", &server.url());
+    (server, home)
+}
+
+/// The last message of the last chat that the server was asked for.
+fn last_prompt(server: &Scripted) -> String {
+    let chats = server.chats();
+    let messages = chats.last().and_then(|chat| chat["messages"].as_array()).expect("a chat");
+    messages.last().and_then(|m| m["content"].as_str()).expect("a message").to_owned()
+}
+
+/// The one conversation of this home, as `conversations show --json` has it.
+fn only_conversation(home: &Home) -> Value {
+    let rows = home.run(&["conversations", "ls", "--json"]).ok().json();
+    let [row] = rows.as_array().map(Vec::as_slice).expect("an array") else { panic!("one conversation, not {rows}") };
+    home.run(&["conversations", "show", row["id"].as_str().expect("an id"), "--json"]).ok().json()
+}
+
+/// Starts an `ask` whose answer never ends by itself, and waits until the beginning of it is on standard output.
+fn endless(home: &Home) -> Child {
+    let mut child = home.command(&["ask", "go on for ever"]).spawn().expect("arbour starts");
+    let mut first = [0u8; 5];
+    child.stdout.as_mut().expect("a pipe").read_exact(&mut first).expect("the beginning");
+    assert_eq!(&first, b"begin");
+    child
+}
+
+fn endless_script() -> Script {
+    Script::says("begin and no end").after(3, Accident::Hang)
+}
+
+#[test]
+fn ask_prints_the_answer_and_nothing_else() {
+    let (server, home) = speaking("Paris.\nIn \u{1b}[1mFrance\u{1b}[m ✓");
+    let said = home.run(&["ask", "capital", "of", "France?"]).ok();
+    assert_eq!(said.out, "Paris.\nIn \u{1b}[1mFrance\u{1b}[m ✓", "a pipe gets what the model wrote, byte for byte");
+    assert_eq!(said.err, "");
+    assert_eq!(last_prompt(&server), "capital of France?");
+}
+
+#[test]
+fn standard_input_is_appended_to_the_prompt() {
+    let (server, home) = speaking("ok");
+    home.pipe("line one\nline two\n", &["ask", "Summarise:"]).ok();
+    assert_eq!(last_prompt(&server), "Summarise:\n\nline one\nline two");
+    home.pipe("only this\n", &["ask"]).ok();
+    assert_eq!(last_prompt(&server), "only this");
+}
+
+#[test]
+fn nothing_to_ask_is_wrong_use() {
+    let (server, home) = speaking("ok");
+    for said in [home.run(&["ask"]), home.pipe(" \n", &["ask"])] {
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{said:?}");
+        assert!(said.err.contains("nothing to ask"), "{said:?}");
+    }
+    assert_eq!(server.chats().len(), 0);
+}
+
+#[test]
+fn ask_json_has_the_documented_names() {
+    let (_server, home) = stage(Script::says("Hello there.").thinks("Hm, a greeting."));
+    let said = home.run(&["ask", "--json", "hi"]).ok();
+    let value = said.json();
+    assert_eq!(value["text"], json!("Hello there."), "no thinking in it");
+    assert_eq!((&value["model"], &value["backend"], &value["state"]), (&json!("scripted"), &json!("work"), &json!("done")));
+    let run = &value["run"];
+    assert_eq!((&run["finish"], &run["error"], &run["cost"]), (&json!("stop"), &Value::Null, &Value::Null));
+    assert_eq!((&run["prompt_tokens"], &run["sources"]["prompt_tokens"]), (&json!(32), &json!("server")));
+    assert!(run["ttft_ms"].as_f64().is_some_and(|ms| ms > 0.0) && run["sources"]["ttft_ms"] == json!("measured"), "{run}");
+
+    let tree = only_conversation(&home);
+    assert_eq!(tree["id"], value["conversation"]);
+    assert_eq!(tree["head"], value["node"]);
+    let answer = &tree["nodes"][1];
+    assert_eq!((&answer["id"], &answer["content"], &answer["role"]), (&value["node"], &value["text"], &json!("assistant")));
+    assert_eq!(answer["parents"], json!([tree["nodes"][0]["id"]]));
+    assert_eq!(answer["parts"][0], json!({ "type": "thinking", "text": "Hm, a greeting." }));
+    assert_eq!(answer["run"]["id"], run["id"]);
+}
+
+#[test]
+fn a_model_is_named_by_any_part_that_is_unique() {
+    let (one, two) = (Scripted::start(Dialect::LlamaServer, Script::says("one")), Scripted::start(Dialect::OpenAi, Script::says("two")));
+    let config = format!("{QUIET}{}{}", backend("first", "llama-server", &one.url()), backend("second", "openai", &two.url()));
+    let home = Home::with_config(&config);
+    assert_eq!(home.run(&["ask", "-m", "second/scripted", "hi"]).ok().out, "two");
+    assert_eq!(home.run(&["ask", "-m", "FIRST", "hi"]).ok().out, "one");
+
+    let ambiguous = home.run(&["ask", "-m", "scripted", "hi"]);
+    assert_eq!((ambiguous.code, ambiguous.out.as_str()), (2, ""), "{ambiguous:?}");
+    assert!(ambiguous.err.contains("first/scripted") && ambiguous.err.contains("second/scripted"), "{ambiguous:?}");
+    let unknown = home.run(&["ask", "-m", "nope", "hi"]);
+    assert_eq!((unknown.code, unknown.out.as_str()), (2, ""), "{unknown:?}");
+    assert!(unknown.err.contains("first/scripted"), "candidates are listed: {unknown:?}");
+}
+
+#[test]
+fn without_a_name_the_last_used_answers_else_one_that_is_loaded() {
+    let (one, two) = (Scripted::start(Dialect::OpenAi, Script::says("one")), Scripted::start(Dialect::LlamaServer, Script::says("two")));
+    let config = format!("{QUIET}{}{}", backend("a", "openai", &one.url()), backend("b", "llama-server", &two.url()));
+    let home = Home::with_config(&config);
+    assert_eq!(home.run(&["ask", "hi"]).ok().out, "two", "only b says that its model is loaded");
+    assert_eq!(home.run(&["ask", "-m", "a/scripted", "hi"]).ok().out, "one");
+    assert_eq!(home.run(&["ask", "hi"]).ok().out, "one", "the last used");
+}
+
+#[test]
+fn nothing_is_loaded_unasked() {
+    let server = Scripted::start(Dialect::OpenAi, Script::says("no"));
+    let home = Home::with_backend("openai", &server.url());
+    let said = home.run(&["ask", "hi"]);
+    assert_eq!((said.code, said.out.as_str()), (3, ""), "{said:?}");
+    assert!(said.err.contains("work/scripted"), "what could be named is listed: {said:?}");
+    assert_eq!(server.chats().len(), 0);
+}
+
+#[test]
+fn nobody_reachable_is_exit_3() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+    let home = Home::with_backend("llama-server", &format!("http://127.0.0.1:{port}"));
+    let ask = home.run(&["ask", "hi"]);
+    assert_eq!((ask.code, ask.out.as_str()), (3, ""), "{ask:?}");
+    let named = home.run(&["ask", "-m", "scripted", "hi"]);
+    assert_eq!(named.code, 3, "{named:?}");
+    let list = home.run(&["models", "ls", "--json"]);
+    assert_eq!((list.code, list.json()), (3, json!([])), "{list:?}");
+    assert!(list.err.contains("work"), "which backend does not answer: {list:?}");
+}
+
+#[test]
+fn parameters_are_checked_here_and_reach_the_server() {
+    let (server, home) = speaking("ok");
+    home.run(&["ask", "--set", "temperature=0.25", "--set", "max_tokens=7", "-s", "Be brief.", "hi"]).ok();
+    let chat = server.chats().pop().expect("a chat");
+    assert_eq!((&chat["temperature"], &chat["max_tokens"]), (&json!(0.25), &json!(7)));
+    assert_eq!(chat["messages"][0], json!({ "role": "system", "content": "Be brief." }));
+    for wrong in ["temperature=hot", "temperature=99", "no_such=1", "temperature"] {
+        let said = home.run(&["ask", "--set", wrong, "hi"]);
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{wrong}: {said:?}");
+    }
+    assert_eq!(server.chats().len(), 1);
+}
+
+#[test]
+fn a_conversation_goes_on_by_id_end_of_it_or_title() {
+    let (server, home) = speaking("A first answer.");
+    let first = home.run(&["ask", "--json", "Tell me of quicksort"]).ok().json();
+    let id = first["conversation"].as_str().expect("an id").to_owned();
+    server.set(Script::says("A second."));
+    for name in [&*id, &id[id.len() - 8..], "quicksort"] {
+        assert_eq!(home.run(&["ask", "-c", name, "and then?"]).ok().out, "A second.");
+    }
+    let contents: Vec<Value> =
+        server.chats().pop().expect("a chat")["messages"].as_array().expect("messages").iter().map(|m| m["content"].clone()).collect();
+    assert_eq!(contents[..3], [json!("Tell me of quicksort"), json!("A first answer."), json!("and then?")]);
+    assert_eq!(only_conversation(&home)["nodes"].as_array().map(Vec::len), Some(8));
+
+    let unknown = home.run(&["ask", "-c", "mergesort", "hm"]);
+    assert_eq!((unknown.code, unknown.out.as_str()), (2, ""), "{unknown:?}");
+}
+
+#[test]
+fn no_save_leaves_nothing() {
+    let (_server, home) = speaking("a secret answer");
+    assert_eq!(home.run(&["ask", "--no-save", "a secret question"]).ok().out, "a secret answer");
+    assert_eq!(home.run(&["conversations", "ls", "--json"]).ok().json(), json!([]));
+    assert_eq!(home.run(&["conversations", "search", "secret", "--json"]).ok().json(), json!([]));
+    home.end_host(Signal::TERM);
+    let database = std::fs::read(home.path().join("data/arbour.db")).expect("the database");
+    assert!(!database.windows(6).any(|w| w == b"secret"), "not in the file either");
+}
+
+#[test]
+fn a_server_that_refuses_is_exit_1_with_its_reason() {
+    let (server, home) = stage(Script::refuses(500, "the cat sat on it"));
+    let said = home.run(&["ask", "hi"]);
+    assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
+    assert!(said.err.starts_with("arbour: ") && said.err.contains("the cat sat on it"), "{said:?}");
+    server.set(Script::refuses(429, "slow down").with_header("Retry-After", "7"));
+    let said = home.run(&["ask", "hi"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains('7'), "how long to wait: {said:?}");
+}
+
+#[test]
+fn what_came_before_a_break_is_printed_and_kept() {
+    let (_server, home) = stage(Script::says("one two three four five").after(3, Accident::Disconnect));
+    let said = home.run(&["ask", "count"]);
+    assert_eq!((said.code, said.out.as_str()), (1, "one two three"), "{said:?}");
+    let answer = only_conversation(&home)["nodes"][1].clone();
+    assert_eq!((&answer["state"], &answer["content"]), (&json!("failed"), &json!("one two three")));
+    assert_eq!(answer["run"]["error"]["kind"], json!("disconnected"));
+}
+
+#[test]
+fn interrupt_and_terminate_stop_the_run() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let (server, home) = stage(endless_script());
+        let child = endless(&home);
+        home::signal(child.id(), signal);
+        let said = finish(child);
+        assert_eq!(said.code, 130, "{said:?}");
+        assert!(server.server.wait_until_left(PATIENCE), "the server is told to stop");
+        let answer = only_conversation(&home)["nodes"][1].clone();
+        assert_eq!((&answer["state"], &answer["content"]), (&json!("stopped"), &json!("begin and no")));
+        assert_eq!(answer["run"]["finish"], json!("cancelled"));
+    }
+}
+
+#[test]
+fn a_hang_up_leaves_the_run_going() {
+    let (server, home) = stage(Script::says("begin, then end.").at(4.0));
+    let child = endless(&home);
+    home::signal(child.id(), Signal::HUP);
+    assert_ne!(finish(child).code, 0);
+    let answer = until("the end of the run", || {
+        let answer = only_conversation(&home)["nodes"][1].clone();
+        (answer["state"] == json!("done")).then_some(answer)
+    });
+    assert_eq!(answer["content"], json!("begin, then end."));
+    assert_eq!(server.server.left(), 0);
+}
+
+#[test]
+fn a_closed_output_stops_the_run() {
+    let (server, home) = stage(endless_script());
+    let mut child = endless(&home);
+    drop(child.stdout.take());
+    assert!(server.server.wait_until_left(PATIENCE), "also while nothing is being written");
+    child.stdout = None;
+    let status = child.wait().expect("a status");
+    assert_eq!(code(status), 130);
+}
+
+#[test]
+fn a_reader_that_does_not_read_does_not_keep_from_stopping() {
+    let (_server, home) =
+        stage(Script::says(&"all work and no play makes a dull pipe\n".repeat(20_000)).after(100_000_000, Accident::Hang));
+    let child = home.command(&["ask", "fill the pipe"]).spawn().expect("arbour starts");
+    until("a full pipe", || {
+        let answer = home.run(&["conversations", "ls", "--json"]).ok().json();
+        (answer[0]["running"] == json!(1)).then_some(())
+    });
+    home::signal(child.id(), Signal::INT);
+    until("its end", || (!alive(child.id())).then_some(()));
+    let said = finish(child);
+    assert_eq!(said.code, 130);
+}
+
+#[test]
+fn conversations_are_listed_shown_and_found() {
+    let (_server, home) = speaking("The quick brown fox.");
+    home.run(&["ask", "Tell me of foxes"]).ok();
+    let rows = home.run(&["conversations", "--json"]).ok().json();
+    let row = &rows[0];
+    assert_eq!((&row["title"], &row["messages"], &row["branches"]), (&json!("Tell me of foxes"), &json!(2), &json!(1)));
+    assert!(row["updated"].as_str().is_some_and(|t| t.ends_with('Z') && t.contains('T')), "{row}");
+
+    let text = home.run(&["conversations", "show", "foxes"]).ok().out;
+    assert!(text.contains("you") && text.contains("  Tell me of foxes\n") && text.contains("  The quick brown fox.\n"), "{text}");
+    let listing = home.run(&["conversations", "ls"]).ok().out;
+    assert!(listing.starts_with("ID") && listing.contains("Tell me of foxes"), "{listing}");
+
+    let hits = home.run(&["conversations", "search", "brown", "--json"]).ok().json();
+    assert_eq!((&hits[0]["conversation"], &hits[0]["matches"], &hits[0]["role"]), (&row["id"], &json!(["brown"]), &json!("assistant")));
+    assert!(!hits.to_string().contains(['\u{E000}', '\u{E001}']));
+    assert_eq!(home.run(&["conversations", "search", "zebra", "--json"]).ok().json(), json!([]));
+    assert_eq!(home.run(&["conversations", "show", "nothing"]).code, 2);
+}
+
+#[test]
+fn models_are_listed_and_shown() {
+    let (_server, home) = speaking("ok");
+    let models = home.run(&["models", "ls", "--json"]).ok().json();
+    let model = models.as_array().into_iter().flatten().find(|m| m["backend"] == "work").expect("the model");
+    assert_eq!(
+        model,
+        &json!({
+            "name": "scripted", "backend": "work", "kind": "llama-server", "state": "loaded", "size_bytes": 98_000_000,
+            "quantisation": "Q4_1", "context": 4096, "context_max": 8192, "family": model["family"], "capabilities": model["capabilities"],
+            "memory_bytes": null, "gpu_bytes": null, "expires": null, "favourite": false, "groups": [], "error": null,
+        })
+    );
+    assert_eq!(home.run(&["models", "show", "scripted", "--json"]).ok().json(), *model);
+    let table = home.run(&["models"]).ok().out;
+    assert!(table.lines().any(|l| l.starts_with("scripted ") && l.contains("98.0 MB") && l.contains("loaded")), "{table}");
+    assert_eq!(home.run(&["models", "show", "nope"]).code, 2);
+    assert_eq!(home.run(&["models", "ls", "nothing-like-it", "--json"]).ok().json(), json!([]));
+}
+
+#[test]
+fn a_model_is_started_and_stopped_where_the_backend_can() {
+    let server = Scripted::start(Dialect::Ollama, Script::says("ok"));
+    let home = Home::with_backend("ollama", &server.url());
+    let started = home.run(&["models", "start", "scripted", "--json"]).ok().json();
+    assert_eq!((&started["name"], &started["state"]), (&json!("scripted:latest"), &json!("loaded")));
+    let wrong = home.run(&["models", "start", "scripted", "--set", "context=-5"]);
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+
+    let (_server, home) = speaking("ok");
+    let stop = home.run(&["models", "stop", "scripted"]);
+    assert_eq!(stop.code, 1, "llama-server cannot: {stop:?}");
+    assert!(stop.err.starts_with("arbour: "), "{stop:?}");
+}
+
+/// A `serve` that listens.
+struct Serving {
+    child: Child,
+    url: String,
+}
+
+impl Serving {
+    fn start(home: &Home) -> Self {
+        use std::io::BufRead as _;
+        let mut child = home.command(&["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::null()).spawn().expect("arbour starts");
+        let mut first = String::new();
+        std::io::BufReader::new(child.stderr.take().expect("a pipe")).read_line(&mut first).expect("a line");
+        let url = first.split_whitespace().find(|w| w.starts_with("ws://")).unwrap_or_else(|| panic!("no address in {first:?}"));
+        Self { url: url.to_owned(), child }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        home::signal(self.child.id(), Signal::TERM);
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn serve_lets_others_in_with_the_token() {
+    let (_server, home) = speaking("from afar");
+    let serving = Serving::start(&home);
+    let token = home.run(&["serve", "--print-token"]).ok().out;
+    assert!(token.trim().len() >= 32, "{token:?}");
+
+    let elsewhere = Home::with_config(QUIET);
+    let file = elsewhere.path().join("token");
+    std::fs::write(&file, &token).expect("a file");
+    let file = file.to_string_lossy().into_owned();
+    assert_eq!(elsewhere.run(&["--connect", &serving.url, "--token-file", &file, "ask", "hi"]).ok().out, "from afar");
+    assert!(elsewhere.host().is_none(), "no host of its own was started");
+
+    std::fs::write(&file, "not the token").expect("a file");
+    let refused = elsewhere.run(&["--connect", &serving.url, "--token-file", &file, "ask", "hi"]);
+    assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{refused:?}");
+    assert!(refused.err.contains("token"), "{refused:?}");
+
+    let mut with_variable = Home::with_config(QUIET);
+    with_variable.set("ARBOUR_TOKEN", token.trim());
+    assert_eq!(
+        with_variable.run(&["--connect", &serving.url, "conversations", "ls", "--json"]).ok().json().as_array().map(Vec::len),
+        Some(1)
+    );
+
+    let pid = serving.child.id();
+    drop(serving);
+    assert!(!alive(pid) && home.host().is_none(), "SIGTERM ends it, and the lock is free");
+}
+
+#[test]
+fn connecting_to_nobody_is_exit_3() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+    let home = Home::with_config(QUIET);
+    let said = home.run(&["--connect", &format!("ws://127.0.0.1:{port}"), "conversations"]);
+    assert_eq!((said.code, said.out.as_str()), (3, ""), "{said:?}");
+    assert_eq!(home.run(&["--connect", "http://x", "conversations"]).code, 2);
+}
+
+#[test]
+fn in_process_needs_no_host_and_tells_others_who_holds_the_folder() {
+    let (_server, home) = stage(endless_script());
+    let mut child = home.command(&["--in-process", "ask", "go on for ever"]).spawn().expect("arbour starts");
+    let mut first = [0u8; 5];
+    child.stdout.as_mut().expect("a pipe").read_exact(&mut first).expect("the beginning");
+    let other = home.run(&["conversations", "ls"]);
+    assert_eq!((other.code, other.out.as_str()), (1, ""), "{other:?}");
+    assert!(other.err.contains(&child.id().to_string()), "the process is named: {other:?}");
+    home::signal(child.id(), Signal::INT);
+    assert_eq!(finish(child).code, 130);
+    assert!(home.host().is_none());
+    assert_eq!(only_conversation(&home)["nodes"][1]["state"], json!("stopped"), "what ran in the process was stored");
+}
+
+#[test]
+fn doctor_tells_and_starts_nothing() {
+    let (_server, home) = speaking("ok");
+    let said = home.run(&["doctor", "--json"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let report = said.json();
+    let check = |area: &str, name: &str| {
+        let all = report["checks"].as_array().expect("checks").iter();
+        all.clone().find(|c| c["area"] == area && c["name"] == name).cloned().unwrap_or_else(|| panic!("{area}/{name} in {report}"))
+    };
+    assert_eq!(check("backends", "work")["state"], json!("ok"));
+    assert_eq!(check("database", "content")["says"], json!("There is none yet."));
+    assert!(home.host().is_none() && !home.state().exists() && !home.path().join("data").exists(), "nothing was started or made");
+    assert!(report["checks"].as_array().is_some_and(|all| all.iter().all(|c| c["state"] == "ok" || c["todo"] != json!([]))));
+
+    home.run(&["ask", "hi"]).ok();
+    let text = home.run(&["doctor"]).ok().out;
+    assert!(text.contains("1 conversations, 2 messages"), "beside a host that runs: {text}");
+}
+
+#[test]
+fn a_wrong_configuration_is_named_with_its_line_and_the_rest_works() {
+    let (server, home) = speaking("still works");
+    home.write_config(&format!("{QUIET}no_such_key = 3\n{}", backend("work", "llama-server", &server.url())));
+    let said = home.run(&["ask", "hi"]).ok();
+    assert_eq!(said.out, "still works");
+    assert!(said.err.contains("config.toml:5") && said.err.contains("no_such_key"), "{said:?}");
+    let doctor = home.run(&["doctor"]);
+    assert_eq!(doctor.code, 1);
+    assert!(doctor.out.contains("config.toml:5"), "{doctor:?}");
+}
+
+#[test]
+fn a_database_that_cannot_be_used_is_refused_with_a_sentence() {
+    let (_server, home) = speaking("ok");
+    std::fs::create_dir_all(home.path().join("data")).expect("a folder");
+    std::fs::write(home.path().join("data/arbour.db"), "certainly not a database, but long enough to be looked at\n".repeat(200))
+        .expect("a file");
+    let said = home.run(&["ask", "hi"]);
+    assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
+    assert!(said.err.starts_with("arbour: ") && said.err.contains("database"), "{said:?}");
+    assert!(!said.err.contains("panicked"), "{said:?}");
+    assert_eq!(home.run(&["doctor"]).code, 1);
+}
+
+#[test]
+fn keys_reach_the_server_and_nothing_else() {
+    const KEY: &str = "sk-very-secret-0123456789";
+    let server = Scripted::start(Dialect::OpenAi, Script::says("ok"));
+    let mut home = Home::with_config(&format!("{QUIET}{}api_key = {{ env = \"MY_KEY\" }}\n", backend("work", "openai", &server.url())));
+    home.set("MY_KEY", KEY);
+    home.set("ARBOUR_LOG", "trace");
+    home.run(&["ask", "-m", "scripted", "hi"]).ok();
+    let asked = server.server.asked_for("POST /v1/chat/completions");
+    assert_eq!(asked[0].header("authorization"), Some(&*format!("Bearer {KEY}")));
+    home.end_host(Signal::TERM);
+    let mut looked = 0;
+    for folder in ["state", "data", "cache"] {
+        for entry in std::fs::read_dir(home.path().join(folder)).into_iter().flatten().flatten() {
+            let bytes = std::fs::read(entry.path()).unwrap_or_default();
+            looked += 1;
+            assert!(!bytes.windows(KEY.len()).any(|w| w == KEY.as_bytes()), "the key lies in {}", entry.path().display());
+        }
+    }
+    assert!(looked >= 2, "there was something to look at");
+}
+
+#[test]
+fn a_gguf_path_wins_and_a_broken_file_says_why() {
+    let (server, home) = speaking("ok");
+    std::fs::write(home.path().join("scripted.gguf"), "GGUF but not really").expect("a file");
+    let broken = home.run(&["ask", "-m", "./scripted.gguf", "hi"]);
+    assert_eq!((broken.code, broken.out.as_str()), (1, ""), "{broken:?}");
+    assert!(broken.err.contains("scripted.gguf"), "{broken:?}");
+    let missing = home.run(&["ask", "-m", "./missing.gguf", "hi"]);
+    assert_eq!(missing.code, 2, "a name like any other, and it fits none: {missing:?}");
+    assert_eq!(server.chats().len(), 0);
+}
+
+#[test]
+fn help_and_mistakes_go_where_they_belong() {
+    let home = Home::with_config(QUIET);
+    let help = home.run(&["--help"]).ok();
+    assert!(help.out.contains("ask") && help.out.contains("--connect") && help.err.is_empty(), "{help:?}");
+    assert!(!help.out.contains("host  "), "the hidden subcommand stays hidden: {}", help.out);
+    assert!(home.run(&["--version"]).ok().out.starts_with("arbour "));
+    let wrong = home.run(&["--no-such-option"]);
+    assert_eq!((wrong.code, wrong.out.as_str()), (2, ""), "{wrong:?}");
+    assert!(home.host().is_none());
+}
+
+#[test]
+fn a_host_lingers_and_then_goes_by_itself() {
+    let (_server, home) = speaking("ok");
+    home.run(&["ask", "hi"]).ok();
+    let pid = home.host_pid();
+    let again: Said = home.run(&["conversations", "ls", "--json"]).ok();
+    assert_eq!(again.json().as_array().map(Vec::len), Some(1));
+    assert_eq!(home.host_pid(), pid, "the second command found the host of the first");
+    until("the end of the idle host", || (!alive(pid)).then_some(()));
+    assert!(
+        std::fs::read_dir(home.state()).is_ok_and(|entries| !entries.flatten().any(|e| e.path().extension().is_some_and(|x| x == "sock")))
+    );
+}
