@@ -58,7 +58,7 @@ pub struct SearchHit {
     pub node: NodeId,
     pub role: super::Role,
     pub created: UnixMs,
-    /// Text around the hit; the hit itself lies between U+E000 and U+E001.
+    /// Text around the hit, harmless, on one line; each word that was found lies between U+E000 and U+E001.
     pub snippet: String,
 }
 

@@ -88,7 +88,7 @@ pub(super) fn tokens_of(text: &str) -> String {
     tokens
 }
 
-/// The tokens that a text must have if it contains `word` (folded, without spaces): the longest that cover the word.
+/// The tokens that a text must have if it contains `word` (folded, without spaces, not empty): the longest that cover the word.
 pub(super) fn tokens_for(word: &str) -> Vec<String> {
     let chars: Vec<char> = word.chars().collect();
     let mut grams: Vec<u64> = Vec::new();

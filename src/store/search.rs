@@ -31,6 +31,12 @@ const MOST_TOKENS: usize = 12;
 const WINDOW: i64 = 20_000;
 /// Matches that are ranked for each that is wanted.
 const RANKED: usize = 4;
+/// So many of the newest messages tell how frequent a token is.
+const SAMPLED: i64 = 1_000;
+/// What it costs to read a message's text, in entries of a token's list (some 10 µs and 15 ns).
+const READING: f64 = 700.0;
+/// What each further token of the same word leaves of the messages: they are not independent of each other.
+const SAME_WORD: f64 = 0.3;
 /// Longest query, in characters; a message that was pasted into the search field is cut.
 const LONGEST: usize = 400;
 /// Characters of a snippet before the hit, and in all.
@@ -39,6 +45,8 @@ const SNIPPET: usize = 120;
 
 pub(super) use grams::fold;
 
+/// How many messages between two keys have a token.
+pub(super) const SAMPLE: &str = "SELECT count(*) FROM gram WHERE gram MATCH ?1 AND rowid BETWEEN ?2 AND ?3";
 pub(super) const NEWEST: &str = "SELECT max(key) FROM node";
 /// Messages of one window that have all tokens, newest first.
 pub(super) const BY_GRAMS: &str = "SELECT rowid FROM gram WHERE gram MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC";
@@ -48,10 +56,11 @@ pub(super) const SPAN: &str = "SELECT key, messages, (SELECT min(key) FROM node 
      FROM conversation AS c WHERE id = ?1";
 /// All text of a conversation, newest message first.
 pub(super) const BY_CONVERSATION: &str = "SELECT n.key, p.text FROM node AS n JOIN part AS p ON p.node = n.key
-     WHERE n.conversation = ?1 AND n.hidden = 0 AND p.kind = 'text' ORDER BY n.key DESC, p.at";
-/// The text of one message, unless it is hidden or of another conversation than the one that is searched.
-pub(super) const TEXT: &str = "SELECT p.text FROM node AS n JOIN part AS p ON p.node = n.key
-     WHERE n.key = ?1 AND n.hidden = 0 AND p.kind = 'text' AND (?2 IS NULL OR n.conversation = ?2) ORDER BY p.at";
+     WHERE n.conversation = ?1 AND p.kind = 'text' ORDER BY n.key DESC, p.at";
+/// The text of one message.
+pub(super) const TEXT: &str = "SELECT text FROM part WHERE node = ?1 AND kind = 'text' ORDER BY at";
+/// Whether a message may be found: it is not hidden, and of the conversation that is searched, if it is only one.
+pub(super) const SHOWN: &str = "SELECT 1 FROM node WHERE key = ?1 AND hidden = 0 AND (?2 IS NULL OR conversation = ?2)";
 pub(super) const HIT: &str = "SELECT n.id, n.role, n.created, c.id, c.title FROM node AS n JOIN conversation AS c ON c.key = n.conversation
      WHERE n.key = ?1";
 
@@ -85,15 +94,15 @@ impl Wanted {
         Self { phrase, words }
     }
 
-    /// The expression for FTS5, which sees nothing of the query but tokens of letters and digits.
-    fn expression(&self) -> String {
-        let mut tokens: Vec<String> = self.words.iter().take(MOST_WORDS).flat_map(|word| grams::tokens_for(word)).collect();
-        tokens.sort_unstable();
-        tokens.dedup();
+    /// The tokens to look up, each with the word that it is of.
+    fn tokens(&self) -> Vec<(usize, String)> {
+        let words = self.words.iter().take(MOST_WORDS).enumerate();
+        let mut tokens: Vec<(usize, String)> =
+            words.flat_map(|(at, word)| grams::tokens_for(word).into_iter().map(move |t| (at, t))).collect();
         // Longer tokens are rarer.
-        tokens.sort_by_key(|token| std::cmp::Reverse(token.len()));
+        tokens.sort_by_key(|(_, token)| std::cmp::Reverse(token.len()));
         tokens.truncate(MOST_TOKENS);
-        tokens.iter().map(|token| format!("\"{token}\"")).collect::<Vec<_>>().join(" ")
+        tokens
     }
 
     /// How well a folded text matches; not at all when a word is missing.
@@ -146,27 +155,32 @@ struct Seeker<'s> {
 
 impl Seeker<'_> {
     /// Compares a text with the query. False when it is time to end.
-    fn look(&mut self, key: i64, text: &str) -> bool {
-        if let Some(rank) = self.wanted.rank(&fold(text)) {
+    fn look(&mut self, key: i64, text: &str, conversation: Option<i64>) -> Result<bool, Fault> {
+        if let Some(rank) = self.wanted.rank(&fold(text))
+            && self.connection.prepare_cached(SHOWN)?.exists(params![key, conversation])?
+        {
             self.found.push((rank, key));
         }
-        self.found.len() < self.enough && !self.cancelled.load(Ordering::Relaxed)
+        Ok(self.found.len() < self.enough && !self.cancelled.load(Ordering::Relaxed))
     }
 
     /// Looks at the messages between two keys that the index names, newest first.
     fn in_windows(&mut self, first: i64, mut last: i64, conversation: Option<i64>) -> Result<(), Fault> {
-        let expression = self.wanted.expression();
+        let mut tokens = self.wanted.tokens();
         let mut statement = self.connection.prepare_cached(BY_GRAMS)?;
         let mut reader = self.connection.prepare_cached(TEXT)?;
         let mut wide = WINDOW;
         while last >= first && !self.cancelled.load(Ordering::Relaxed) {
             let begin = last.saturating_sub(wide - 1).max(first);
-            let mut keys = statement.query(params![expression, begin, last])?;
+            let mut keys = statement.query(params![expression(&tokens), begin, last])?;
             while let Some(row) = keys.next()? {
                 let key = row.get(0)?;
-                if !self.look(key, &text_of(&mut reader, key, conversation)?) {
+                if !self.look(key, &text_of(&mut reader, key)?, conversation)? {
                     return Ok(());
                 }
+            }
+            if wide == WINDOW && last - first > 2 * WINDOW {
+                tokens = worth_looking_up(self.connection, tokens, last)?;
             }
             last = begin - 1;
             wide = wide.saturating_mul(2);
@@ -187,22 +201,50 @@ impl Seeker<'_> {
         while let Some(row) = parts.next()? {
             let key = row.get(0)?;
             if message.0 != key {
-                if !self.look(message.0, &message.1) {
+                if !self.look(message.0, &message.1, None)? {
                     return Ok(());
                 }
                 message = (key, String::new());
             }
             message.1.push_str(row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?);
         }
-        self.look(message.0, &message.1);
+        self.look(message.0, &message.1, None)?;
         Ok(())
     }
 }
 
-/// All text of a message; empty when it is hidden, gone or of another conversation.
-fn text_of(statement: &mut CachedStatement<'_>, key: i64, conversation: Option<i64>) -> Result<String, Fault> {
+/// What FTS5 is asked for: it sees nothing of the query but tokens of letters and digits.
+fn expression(tokens: &[(usize, String)]) -> String {
+    tokens.iter().map(|(_, token)| format!("\"{token}\"")).collect::<Vec<_>>().join(" ")
+}
+
+/// The tokens that narrow the search down by more than reading their lists costs, judged by how frequent they are among the newest
+/// messages. (SQLite reads the list of every token of a query to its end, however rare the others are.)
+fn worth_looking_up(connection: &Connection, tokens: Vec<(usize, String)>, newest: i64) -> Result<Vec<(usize, String)>, Fault> {
+    let mut statement = connection.prepare_cached(SAMPLE)?;
+    let mut judged: Vec<(f64, usize, String)> = Vec::with_capacity(tokens.len());
+    for (word, token) in tokens {
+        let found: i64 = statement.query_row(params![format!("\"{token}\""), newest - SAMPLED + 1, newest], |row| row.get(0))?;
+        // None in the sample is not none at all.
+        judged.push((found.max(1) as f64 / SAMPLED as f64, word, token));
+    }
+    judged.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut kept: Vec<(usize, String)> = Vec::new();
+    // The part of all messages that is left to be read.
+    let mut left = 1.0;
+    for (frequency, word, token) in judged {
+        if kept.is_empty() || left * (1.0 - frequency) * READING > frequency {
+            left *= if kept.iter().any(|(other, _)| *other == word) { frequency.max(SAME_WORD) } else { frequency };
+            kept.push((word, token));
+        }
+    }
+    Ok(kept)
+}
+
+/// All text of a message.
+fn text_of(statement: &mut CachedStatement<'_>, key: i64) -> Result<String, Fault> {
     let mut text = String::new();
-    let mut parts = statement.query(params![key, conversation])?;
+    let mut parts = statement.query([key])?;
     while let Some(row) = parts.next()? {
         text.push_str(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?);
     }
@@ -210,7 +252,7 @@ fn text_of(statement: &mut CachedStatement<'_>, key: i64, conversation: Option<i
 }
 
 fn show(connection: &Connection, key: i64, wanted: &Wanted) -> Result<SearchHit, Fault> {
-    let snippet = snippet(&text_of(&mut connection.prepare_cached(TEXT)?, key, None)?, wanted);
+    let snippet = snippet(&text_of(&mut connection.prepare_cached(TEXT)?, key)?, wanted);
     let found = connection.prepare_cached(HIT)?.query_row([key], |row| {
         Ok(SearchHit {
             node: NodeId(uuid(row, 0)?),

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::proto::{IdGen, Parameters, Part, Role, State};
 
@@ -69,8 +71,6 @@ fn fresh() -> Connection {
 #[test]
 fn every_list_is_answered_by_an_index() {
     let connection = fresh();
-    let by_key = "SEARCH n USING INTEGER PRIMARY KEY (rowid=?)";
-    let parts = "SEARCH p USING INDEX sqlite_autoindex_part_1 (node=?)";
     let cases: &[(&str, &[&str])] = &[
         (
             queries::PAGE,
@@ -107,10 +107,28 @@ fn every_list_is_answered_by_an_index() {
         (recover::LEFT_RUNNING, &["SCAN n USING INDEX node_running", "SEARCH c USING INTEGER PRIMARY KEY (rowid=?)"]),
         (recover::FORGET_RUNNING, &["SCAN conversation USING INDEX conversation_running"]),
         (rows::PRUNE, &["SEARCH applied USING COVERING INDEX applied_by_age (at<?)"]),
-        (search::TEXT, &[by_key, parts]),
-        (search::BY_CONVERSATION, &["SEARCH n USING INDEX node_by_conversation (conversation=?)", parts]),
-        (search::HIT, &[by_key, "SEARCH c USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (search::TEXT, &["SEARCH part USING INDEX sqlite_autoindex_part_1 (node=?)"]),
+        (search::SHOWN, &["SEARCH node USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (
+            search::BY_CONVERSATION,
+            &[
+                "SEARCH n USING COVERING INDEX node_by_conversation (conversation=?)",
+                "SEARCH p USING INDEX sqlite_autoindex_part_1 (node=?)",
+            ],
+        ),
+        (
+            search::SPAN,
+            &[
+                "SEARCH c USING INDEX sqlite_autoindex_conversation_1 (id=?)",
+                "CORRELATED SCALAR SUBQUERY 1",
+                "SEARCH node USING COVERING INDEX node_by_conversation (conversation=?)",
+                "CORRELATED SCALAR SUBQUERY 2",
+                "SEARCH node USING COVERING INDEX node_by_conversation (conversation=?)",
+            ],
+        ),
+        (search::HIT, &["SEARCH n USING INTEGER PRIMARY KEY (rowid=?)", "SEARCH c USING INTEGER PRIMARY KEY (rowid=?)"]),
         (search::NEWEST, &["SEARCH node"]),
+        (search::SAMPLE, &["SCAN gram VIRTUAL TABLE INDEX 0:M1><"]),
         // Rowids between two, newest first, straight from the full-text index.
         (search::BY_GRAMS, &["SCAN gram VIRTUAL TABLE INDEX 192:M1><"]),
         // What goes with a conversation, and with a message, is found by its own index.
@@ -304,4 +322,59 @@ fn what_the_writer_may_not_write_is_told_as_such() {
     let error = rows::carry_out(&connection, &write).unwrap_err().tell(&path);
     assert_eq!(error.kind, Kind::ReadOnly);
     assert!(error.message.contains(Path::new("arbour.db").to_str().unwrap()));
+}
+
+/// Text as people and models write it, with what is hard about it: scripts, signs, gaps, characters that change when folded.
+fn hard_text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        "[a-c]{1,6}",
+        "[A-C]{1,5}",
+        "[ \\n\\t\u{3000}]{1,3}",
+        "[猫狗喜欢]{1,4}",
+        "[а-гА-Г]{1,5}",
+        "[İςΣßéÉＡｂ]{1,3}",
+        "[\"'*^()\\-+:%_\\\\]{1,3}",
+        "[🌳👩🇪🇺\u{200d}\u{fe0f}]{1,3}",
+        "[\u{0}\u{1b}\u{e000}\u{e001}\u{202e}\u{10fffd}]{1,2}",
+        any::<char>().prop_map(String::from),
+    ];
+    prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn the_index_never_hides_what_a_text_contains(text in hard_text(), from in 0..60_usize, many in 1..9_usize) {
+        let tokens: std::collections::HashSet<String> = grams::tokens_of(&text).split_whitespace().map(str::to_owned).collect();
+        let folded = grams::fold(&text);
+        prop_assert_eq!(folded.chars().count(), text.chars().count(), "places stay places");
+        let part: String = folded.chars().skip(from).take(many).collect();
+        for word in part.split(' ').filter(|word| !word.is_empty()) {
+            for token in grams::tokens_for(word) {
+                prop_assert!(token.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()), "{token:?} is a token to the `ascii` tokenizer");
+                prop_assert!(tokens.contains(&token), "{token} of {word:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_part_of_any_text_is_found_and_shown(text in hard_text(), from in 0..60_usize, many in 1..40_usize) {
+        let part: String = text.chars().skip(from).take(many).collect();
+        let connection = &mut fresh();
+        let ids = &mut IdGen::Counting(0);
+        let kept = conversation(ids);
+        rows::carry_out(connection, &Write::Conversation(kept.clone())).unwrap();
+        let (node, write) = message(ids, kept.row.id, &text);
+        rows::carry_out(connection, &write).unwrap();
+        rows::carry_out(connection, &message(ids, kept.row.id, "something else").1).unwrap();
+        for within in [None, Some(kept.row.id)] {
+            let hits = search::search(connection, &part, within, 5, &AtomicBool::new(false)).unwrap();
+            if grams::fold(&part).trim_matches(' ').is_empty() {
+                prop_assert!(hits.is_empty());
+                continue;
+            }
+            let hit = hits.iter().find(|hit| hit.node == node).expect("it is found");
+            prop_assert_eq!(hit.snippet.matches(MARKS[0]).count(), hit.snippet.matches(MARKS[1]).count());
+            prop_assert!(hit.snippet.contains(MARKS[0]) && !hit.snippet.chars().any(char::is_control), "{:?}", hit.snippet);
+        }
+    }
 }
