@@ -56,7 +56,7 @@ enum Ends {
 }
 
 fn new(name: &str) -> Box<dyn Decode> {
-    if NDJSON.iter().any(|(n, _)| *n == name) { Box::new(ollama::Decoder::new(true)) } else { Box::new(openai::Decoder::new(None)) }
+    if NDJSON.iter().any(|(n, _)| *n == name) { Box::new(ollama::Decoder::new(true)) } else { Box::new(openai::Decoder::default()) }
 }
 
 fn decode(name: &str, pieces: &[&[u8]]) -> (Vec<Update>, Result<Finish, Fault>) {
@@ -177,7 +177,7 @@ fn cut_everywhere<D: Decode + Clone + std::fmt::Debug>(name: &str, decoder: D, b
 #[test]
 fn no_cut_changes_what_a_stream_says() {
     for (name, _) in SSE {
-        cut_everywhere(name, openai::Decoder::new(None), &Capture::load(name).body);
+        cut_everywhere(name, openai::Decoder::default(), &Capture::load(name).body);
     }
     for (name, _) in NDJSON {
         cut_everywhere(name, ollama::Decoder::new(true), &Capture::load(name).body);
@@ -226,7 +226,7 @@ fn end_everywhere<D: Decode + Clone + std::fmt::Debug>(name: &str, decoder: D, b
 #[test]
 fn a_stream_that_ends_anywhere_keeps_what_came_and_never_panics() {
     for (name, _) in SSE {
-        end_everywhere(name, openai::Decoder::new(None), &Capture::load(name).body);
+        end_everywhere(name, openai::Decoder::default(), &Capture::load(name).body);
     }
     for (name, _) in NDJSON {
         end_everywhere(name, ollama::Decoder::new(true), &Capture::load(name).body);
@@ -340,7 +340,7 @@ fn a_stream_without_done_has_ended_when_it_gave_its_reason() {
 #[test]
 fn a_repeated_beginning_is_left_out_of_a_continued_answer() {
     let run = |deltas: &[&str]| {
-        let mut decoder = openai::Decoder::new(Some("One, two,"));
+        let mut decoder = openai::Decoder::continuing("One, two,", "");
         let mut out = Vec::new();
         for delta in deltas {
             let event = format!("data: {}\n\n", serde_json::json!({ "choices": [{ "delta": { "content": delta } }] }));
@@ -354,6 +354,25 @@ fn a_repeated_beginning_is_left_out_of_a_continued_answer() {
     assert_eq!(run(&[" three", "One, two,"]), " threeOne, two,");
     assert_eq!(run(&["One, ", "too many"]), "One, too many");
     assert_eq!(run(&["One, "]), "One, ");
+}
+
+#[test]
+fn llama_server_repeats_what_it_goes_on_with_and_that_is_left_out() {
+    for (name, (text_before, thinking_before), (says, thinks)) in [
+        ("llama-continue-text", ("One, two, three,", ""), (" four, five, six, seven,", "")),
+        ("llama-continue-text-no-progress", ("One, two, three,", ""), (" four, five, six, seven,", "")),
+        ("llama-continue-thinking", ("", "Let me count: one"), ("", ", two, three, four, five")),
+        ("llama-continue-thinking-and-text", ("One", "Let me count: one"), (" is a counterexample to the", "")),
+    ] {
+        let body = Capture::load(name).body;
+        for piece in [1, body.len()] {
+            let mut fed = Fed::new(openai::Decoder::continuing(text_before, thinking_before));
+            body.chunks(piece).for_each(|bytes| fed.feed(bytes));
+            let (updates, result) = fed.end();
+            assert_eq!(result, Ok(Finish::Length), "{name}");
+            assert_eq!((text(&updates, DeltaKind::Text).as_str(), text(&updates, DeltaKind::Thinking).as_str()), (says, thinks), "{name}");
+        }
+    }
 }
 
 #[test]
@@ -389,7 +408,7 @@ fn survives(bytes: &[u8], at: usize) -> Result<(), TestCaseError> {
     let complaint = Complaint::from_body(bytes);
     prop_assert!(complaint.text.chars().count() <= 500 && !complaint.text.chars().any(char::is_control));
     // Any result will do; it must only come.
-    drop(openai::whole(bytes, None, &mut Vec::new()));
+    drop(openai::whole(bytes, openai::Decoder::default(), &mut Vec::new()));
     Ok(())
 }
 

@@ -374,6 +374,30 @@ async fn llama_server_of_an_old_kind_is_up_by_its_health() {
     assert_eq!(make(BackendKind::LlamaServer, &server.url()).probe().await.unwrap().version, None);
 }
 
+#[tokio::test]
+async fn unfinished_thinking_is_gone_on_with() {
+    let server = Replay::start(&[("POST /v1/chat/completions", Capture::load("llama-continue-thinking"))]);
+    let backend = make(BackendKind::LlamaServer, &server.url());
+    let mut asked = request("smollm2", &[(Role::User, "Count."), (Role::Assistant, "")], &[]);
+    asked.messages[1].thinking = Some("Let me count: one".into());
+    let heard = hear(&*backend, asked).await;
+    assert_eq!((heard.text().as_str(), heard.thinking().as_str()), ("", ", two, three, four, five"));
+    let sent = server.asked_for("POST /v1/chat/completions")[0].json();
+    assert_eq!(sent["messages"][1], json!({ "role": "assistant", "content": "", "reasoning_content": "Let me count: one" }));
+}
+
+#[tokio::test]
+async fn an_answer_in_which_nothing_stands_is_not_sent() {
+    for (kind, dialect) in
+        [(BackendKind::LlamaServer, Dialect::LlamaServer), (BackendKind::OpenAi, Dialect::OpenAi), (BackendKind::Ollama, Dialect::Ollama)]
+    {
+        let server = Scripted::start(dialect, Script::says("<think>a</think>b"));
+        let heard = hear(&*make(kind, &server.url()), request("scripted", &[(Role::User, "hi"), (Role::Assistant, "")], &[])).await;
+        assert_eq!((heard.text().as_str(), heard.thinking().as_str()), ("b", "a"));
+        assert_eq!(server.chats()[0]["messages"].as_array().map(Vec::len), Some(1));
+    }
+}
+
 // ---- openai
 
 #[tokio::test]

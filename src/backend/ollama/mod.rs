@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 pub use self::decode::Decoder;
 use super::http::{ASK, Http};
+use super::openai::request::continued;
 use super::stream::carry;
 use super::{Backend, Probe, Request, Sink, Spec, preview};
 use crate::error::Result;
@@ -104,7 +105,7 @@ impl Backend for Ollama {
             let body = request::chat(&request);
             let response = self.http.open(CHAT, &body, &request.model, &out, Some(Arc::clone(&stands))).await?;
             begun.store(true, Ordering::Relaxed);
-            carry(&self.http, response, Decoder::new(!request.continues), &request.model, &out).await
+            carry(&self.http, response, Decoder::new(continued(&request).is_none_or(|m| m.text.is_empty())), &request.model, &out).await
         };
         let watch = async {
             stands.notified().await;

@@ -3,30 +3,25 @@
 use serde_json::{Map, Value, json};
 
 use crate::backend::Request;
+use crate::backend::openai::request::{continued, messages};
 use crate::core::parameters::seconds;
-use crate::proto::{Parameters, Role};
+use crate::proto::Parameters;
 
 /// The body of `/api/chat` for an answer.
 #[must_use]
 pub fn chat(request: &Request) -> Value {
-    let last = request.messages.len().saturating_sub(1);
-    let messages: Vec<Value> = request
-        .messages
-        .iter()
-        .enumerate()
-        .map(|(nth, message)| {
-            let mut one = Map::new();
-            one.insert("role".into(), json!(message.role.word()));
-            one.insert("content".into(), json!(message.text));
-            // Only an answer that is gone on with needs the thinking that led to it.
-            if let Some(thinking) =
-                message.thinking.as_deref().filter(|_| request.continues && nth == last && message.role == Role::Assistant)
-            {
-                one.insert("thinking".into(), json!(thinking));
-            }
-            Value::Object(one)
-        })
-        .collect();
+    let sent = messages(request);
+    let messages = sent.iter().enumerate().map(|(nth, message)| {
+        let mut one = Map::new();
+        one.insert("role".into(), json!(message.role.word()));
+        one.insert("content".into(), json!(message.text));
+        // Only an answer that is gone on with needs the thinking that led to it.
+        if let Some(thinking) = message.thinking.as_deref().filter(|_| nth + 1 == sent.len() && continued(request).is_some()) {
+            one.insert("thinking".into(), json!(thinking));
+        }
+        Value::Object(one)
+    });
+    let messages = messages.collect();
     let mut body = head(&request.model, messages, &request.parameters);
     body.insert("stream".into(), json!(true));
     match request.parameters.text("thinking") {

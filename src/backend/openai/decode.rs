@@ -27,15 +27,48 @@ struct Call {
     arguments: String,
 }
 
+/// A text that the server may repeat before it goes on with it. Held back only while it is, letter for letter, that text.
+#[derive(Debug, Clone, Default)]
+struct Echo {
+    expected: String,
+    held: String,
+}
+
+impl Echo {
+    fn new(expected: &str) -> Self {
+        Self { expected: expected.to_owned(), held: String::new() }
+    }
+
+    /// What of this piece is new.
+    fn push(&mut self, piece: &str) -> String {
+        if self.expected.is_empty() {
+            return piece.to_owned();
+        }
+        self.held.push_str(piece);
+        if let Some(rest) = self.held.strip_prefix(self.expected.as_str()) {
+            let rest = rest.to_owned();
+            *self = Self::default();
+            return rest;
+        }
+        if self.expected.starts_with(self.held.as_str()) { String::new() } else { self.end() }
+    }
+
+    /// It was no repetition, or not a whole one.
+    fn end(&mut self) -> String {
+        self.expected.clear();
+        std::mem::take(&mut self.held)
+    }
+}
+
 /// The decoder.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     parser: Parser,
     think: Think,
-    /// The text that the answer goes on with, as long as the server may still be repeating it.
-    echo: String,
-    /// As much of the echo as came.
-    echoed: String,
+    echo: Echo,
+    thinking_echo: Echo,
+    /// The thinking had ended where the answer goes on: blanks between it and the text are of the template.
+    thought: bool,
     phase: Option<State>,
     figures: Figures,
     finish: Option<Finish>,
@@ -45,16 +78,23 @@ pub struct Decoder {
     settled: bool,
 }
 
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::continuing("", "")
+    }
+}
+
 impl Decoder {
-    /// `continues`: the text that the answer goes on with, if it does. llama-server repeats it as the first text of the answer,
-    /// and a service that begins anew may do so too: such a repetition is left out.
+    /// For an answer that goes on with this text and thinking. llama-server repeats them first, and a service that begins anew may
+    /// do so too: such a repetition is left out.
     #[must_use]
-    pub fn new(continues: Option<&str>) -> Self {
+    pub fn continuing(text: &str, thinking: &str) -> Self {
         Self {
             parser: Parser::default(),
-            think: Think::new(continues.is_none_or(str::is_empty)),
-            echo: continues.unwrap_or_default().to_owned(),
-            echoed: String::new(),
+            think: Think::new(text.is_empty()),
+            echo: Echo::new(text),
+            thinking_echo: Echo::new(thinking),
+            thought: !text.is_empty(),
             phase: None,
             figures: Figures::default(),
             finish: None,
@@ -133,10 +173,10 @@ impl Decoder {
     fn delta(&mut self, delta: &Value, out: &mut Vec<Update>) -> Result<(), Fault> {
         let thinking = THINKING.iter().filter_map(|key| delta.get(key).and_then(Value::as_str)).find(|text| !text.is_empty());
         if let Some(text) = thinking {
-            self.emit(DeltaKind::Thinking, text, out);
+            self.thinking(text, out);
         } else if let Some(details) = delta.get("reasoning_details").and_then(Value::as_array) {
             for text in details.iter().filter_map(|d| d.get("text").or_else(|| d.get("summary")).and_then(Value::as_str)) {
-                self.emit(DeltaKind::Thinking, text, out);
+                self.thinking(text, out);
             }
         }
         match delta.get("content") {
@@ -157,10 +197,10 @@ impl Decoder {
     fn parts(&mut self, parts: &[Value], out: &mut Vec<Update>) {
         for part in parts {
             match part.get("thinking") {
-                Some(Value::String(text)) => self.emit(DeltaKind::Thinking, text, out),
+                Some(Value::String(text)) => self.thinking(text, out),
                 Some(Value::Array(inner)) => {
                     for text in inner.iter().filter_map(|p| p.get("text").and_then(Value::as_str)) {
-                        self.emit(DeltaKind::Thinking, text, out);
+                        self.thinking(text, out);
                     }
                 }
                 _ => {
@@ -173,21 +213,14 @@ impl Decoder {
     }
 
     fn text(&mut self, text: &str, out: &mut Vec<Update>) {
-        if self.echo.is_empty() {
-            self.split(text, out);
-            return;
-        }
-        // Held back only while it is, letter for letter, what the answer goes on with.
-        self.echoed.push_str(text);
-        if let Some(rest) = self.echoed.strip_prefix(self.echo.as_str()) {
-            let rest = rest.to_owned();
-            self.echo.clear();
-            self.echoed.clear();
-            self.split(&rest, out);
-        } else if !self.echo.starts_with(self.echoed.as_str()) {
-            self.echo.clear();
-            let held = std::mem::take(&mut self.echoed);
-            self.split(&held, out);
+        let new = self.echo.push(text);
+        self.split(&new, out);
+    }
+
+    fn thinking(&mut self, text: &str, out: &mut Vec<Update>) {
+        let new = self.thinking_echo.push(text);
+        if !(self.thought && new.trim().is_empty()) {
+            self.emit(DeltaKind::Thinking, &new, out);
         }
     }
 
@@ -298,7 +331,9 @@ impl Decoder {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
-        let held = std::mem::take(&mut self.echoed);
+        let held = self.thinking_echo.end();
+        self.emit(DeltaKind::Thinking, &held, out);
+        let held = self.echo.end();
         self.split(&held, out);
         let mut found = Vec::new();
         self.think.end(&mut |kind, piece| found.push((kind, piece.to_owned())));
@@ -357,8 +392,7 @@ impl Decode for Decoder {
 ///
 /// # Errors
 /// A [`Fault`], as for a stream.
-pub fn whole(body: &[u8], continues: Option<&str>, out: &mut Vec<Update>) -> Result<Finish, Fault> {
-    let mut decoder = Decoder::new(continues);
+pub fn whole(body: &[u8], mut decoder: Decoder, out: &mut Vec<Update>) -> Result<Finish, Fault> {
     let value = serde_json::from_slice(body).map_err(|_| Fault::Malformed("a body that is no JSON".to_owned()))?;
     let result = decoder.chunk(None, &value, out);
     decoder.settle(out);

@@ -174,15 +174,16 @@ pub async fn send(
 /// # Errors
 /// What the server or the connection says. What came before is in the sink.
 pub async fn receive(http: &Http, response: reqwest::Response, request: &Request, out: &Sink) -> Result<Finish> {
-    let prefix = request::prefix(request);
+    let decoder = request::continued(request)
+        .map_or_else(Decoder::default, |m| Decoder::continuing(&m.text, m.thinking.as_deref().unwrap_or_default()));
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if !kind.starts_with("application/json") {
-        return carry(http, response, Decoder::new(prefix), &request.model, out).await;
+        return carry(http, response, decoder, &request.model, out).await;
     }
     // An answer in one piece although a stream was asked for.
     let bytes = http.read(response, super::sse::MAX_EVENT).await?;
     let mut updates = Vec::new();
-    let result = decode::whole(&bytes, prefix, &mut updates);
+    let result = decode::whole(&bytes, decoder, &mut updates);
     for update in updates {
         out.send(update);
     }

@@ -33,6 +33,13 @@ pub fn body(request: &Request, quirks: Quirks) -> Value {
 #[must_use]
 pub fn llama_body(request: &Request, quirks: Quirks) -> Value {
     let mut body = base(request, quirks);
+    // Only an answer that is gone on with needs the thinking that led to it.
+    if let (Some(thinking), Some(Value::Array(messages))) =
+        (continued(request).and_then(|m| m.thinking.as_deref()), body.get_mut("messages"))
+        && let Some(last) = messages.last_mut()
+    {
+        last["reasoning_content"] = json!(thinking);
+    }
     copy(&request.parameters, &mut body, &["temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed"]);
     let mut template = Map::new();
     if quirks.no_thinking {
@@ -55,7 +62,7 @@ fn base(request: &Request, quirks: Quirks) -> Map<String, Value> {
     let p = &request.parameters;
     let mut body = Map::new();
     body.insert("model".into(), json!(request.model));
-    body.insert("messages".into(), Value::Array(request.messages.iter().map(message).collect()));
+    body.insert("messages".into(), Value::Array(messages(request).iter().map(message).collect()));
     body.insert("stream".into(), json!(true));
     if !quirks.no_stream_options {
         body.insert("stream_options".into(), json!({ "include_usage": true }));
@@ -94,8 +101,21 @@ fn message(message: &Message) -> Value {
     json!({ "role": role.word(), "content": message.text })
 }
 
-/// The text that an answer goes on with.
+/// The message that the answer goes on with, if it does and there is anything in it.
 #[must_use]
-pub fn prefix(request: &Request) -> Option<&str> {
-    request.messages.last().filter(|m| request.continues && m.role == Role::Assistant).map(|m| m.text.as_str())
+pub fn continued(request: &Request) -> Option<&Message> {
+    request.messages.last().filter(|m| request.continues && m.role == Role::Assistant && !is_empty(m))
+}
+
+fn is_empty(message: &Message) -> bool {
+    message.text.is_empty() && message.thinking.as_deref().is_none_or(str::is_empty)
+}
+
+/// The messages to send: an unfinished answer in which nothing stands yet is left out.
+#[must_use]
+pub fn messages(request: &Request) -> &[Message] {
+    match request.messages.split_last() {
+        Some((last, rest)) if request.continues && last.role == Role::Assistant && is_empty(last) => rest,
+        _ => &request.messages,
+    }
 }
