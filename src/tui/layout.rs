@@ -192,6 +192,12 @@ pub struct Ask<'a> {
     pub rows: &'a dyn Fn(PaneId) -> u16,
 }
 
+/// A screen of which nothing is known yet.
+#[must_use]
+pub fn empty() -> Placed {
+    Placed { class: Class::TooSmall, panes: Vec::new(), verticals: Vec::new(), rules: Vec::new(), tabs: None, status: Rect::ZERO }
+}
+
 /// Divides the screen.
 #[must_use]
 pub fn place(tiles: &[Tile], arrangement: &Arrangement, ask: Ask<'_>) -> Placed {

@@ -140,6 +140,7 @@ actions! {
     LayoutReset "layout-reset" Anywhere [] () "Put all panes back as they were at first";
 
     // Lines that are typed, and what lies over the panes
+    CodeSave "code-save" Overlay [] (path: Takes::Path, free) "Save this code block as a file";
     Accept "accept" Overlay [] () "Take it";
     Close "close" Overlay [] () "Close this";
     Complete "complete" Insert [] () "Complete what is typed; again, the next one";
@@ -148,6 +149,7 @@ actions! {
     HistoryNext "history-next" Command [] () "Bring back the line after";
 
     // The screen itself
+    Notices "notices" Anywhere [] () "Show what arbour said";
     Theme "theme" Anywhere [] (theme: Takes::Theme, free) "Choose a theme";
     Keymap "keymap" Anywhere [] (keymap: Takes::Keymap, free) "Choose a keymap";
     Redraw "redraw" AnyMode [] () "Draw the screen afresh";

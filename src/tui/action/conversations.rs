@@ -1,0 +1,208 @@
+//! Conversations: new, open, rename, delete.
+
+use super::{Action, Invocation};
+use crate::core::Doc;
+use crate::error::{Error, Kind};
+use crate::proto::{Command, Conversation, ConversationId, ConversationRow, ModelRef, NodeId, Opened, Parameters};
+use crate::tui::arrive;
+use crate::tui::model::{Model, Waiting};
+use crate::tui::overlay::confirm::Confirm;
+use crate::tui::overlay::prompt::{Prompt, Question};
+use crate::tui::pane::{Intent, Subject, chat, composer, conversations};
+use crate::tui::shared::Writing;
+use crate::tui::text::width::drawable;
+
+/// `:new`: an empty conversation. It is at the host from its first message on.
+pub fn new(model: &mut Model) {
+    fresh(model);
+    super::talk::write(model);
+}
+
+/// Leaves the shown conversation for one that does not exist yet.
+pub fn fresh(model: &mut Model) {
+    leave(model);
+    let kept = model.shared.model();
+    let view = &mut model.shared.view;
+    view.conversation = None;
+    view.leaf = None;
+    view.selected = None;
+    view.awaited = None;
+    view.writing = Writing::Message;
+    view.system = None;
+    view.parameters = Parameters::default();
+    // Who answered last answers on.
+    view.model = kept;
+    model.shared.replica.docs.clear();
+    model.shared.composer.borrow_mut().set_text("");
+    model.draft.saved.clear();
+    model.shared.revisions.doc += 1;
+    model.shared.revisions.epoch += 1;
+    if model.shared.is_up() {
+        model.post(Command::View { conversation: None });
+    }
+    model.mark_all();
+}
+
+/// What belongs to the conversation that is left: its draft.
+fn leave(model: &mut Model) {
+    super::talk::unstash(model);
+    super::talk::save_draft(model);
+    model.draft.changed = None;
+}
+
+/// A conversation that begins here: the replica has it before the host answers, so that its events apply.
+pub fn begin(model: &mut Model, id: ConversationId, system: Option<String>, parameters: Parameters, chosen: Option<ModelRef>) {
+    let at = model.now().wall;
+    let row = ConversationRow {
+        id,
+        title: String::new(),
+        created: at,
+        updated: at,
+        messages: 0,
+        branches: 0,
+        unread: false,
+        running: 0,
+        model: chosen,
+    };
+    let conversation = Conversation { row, head: None, system, parameters, branches: Default::default(), draft: String::new() };
+    model.shared.replica.docs.clear();
+    model.shared.replica.docs.insert(id, Doc::new(conversation, Vec::new(), Vec::new()));
+    model.shared.view.conversation = Some(id);
+    model.shared.view.leaf = None;
+    model.shared.revisions.doc += 1;
+    model.shared.revisions.epoch += 1;
+    model.draft.saved.clear();
+    // A draft that was kept for "no conversation" has become this one's.
+    if model.shared.replica.settings.get("draft").is_some_and(|v| v.as_str().is_some_and(|s| !s.is_empty())) {
+        model.post(Command::SetSetting { key: "draft".to_owned(), value: serde_json::Value::from("") });
+    }
+}
+
+/// Opens a conversation, at a message when one is named.
+pub fn open(model: &mut Model, id: ConversationId, node: Option<NodeId>) {
+    if model.shared.view.conversation == Some(id) && model.shared.doc().is_some() {
+        match node {
+            Some(node) => crate::tui::perform::show(model, node),
+            None => model.mark_all(),
+        }
+        model.focus(chat::ID);
+        return;
+    }
+    if model.refuse_offline() {
+        return;
+    }
+    leave(model);
+    let view = &mut model.shared.view;
+    view.leaf = None;
+    view.selected = None;
+    view.awaited = None;
+    view.writing = Writing::Message;
+    model.shared.replica.docs.clear();
+    model.shared.composer.borrow_mut().set_text("");
+    model.draft.saved.clear();
+    model.shared.revisions.doc += 1;
+    model.shared.revisions.epoch += 1;
+    arrive::open(model, id, node, node);
+    model.focus(chat::ID);
+    model.mark_all();
+}
+
+/// The host sent it.
+pub fn opened(model: &mut Model, opened: Opened, leaf: Option<NodeId>, select: Option<NodeId>) {
+    let id = opened.conversation.row.id;
+    let draft = opened.conversation.draft.clone();
+    let before = model.shared.doc().is_some();
+    model.shared.replica.open(opened);
+    model.shared.replica.docs.retain(|other, _| *other == id);
+    let Some(doc) = model.shared.replica.docs.get_mut(&id) else { return };
+    // A message that was asked for may be within a path: its leaf is shown, and it is selected.
+    let wanted = leaf.filter(|leaf| doc.node(*leaf).is_some()).map(|leaf| doc.leaf_below(leaf));
+    let shown = wanted.or_else(|| doc.default_leaf());
+    if let Some(leaf) = shown {
+        doc.visit(leaf);
+    }
+    let view = &mut model.shared.view;
+    view.leaf = view.awaited.filter(|id| doc.node(*id).is_some()).or(shown);
+    if view.leaf == view.awaited {
+        view.awaited = None;
+    }
+    view.selected = select.filter(|id| Some(*id) != view.leaf && doc.node(*id).is_some());
+    view.reveal += 1;
+    let empty = doc.nodes().is_empty();
+    model.shared.revisions.doc += 1;
+    model.shared.revisions.epoch += 1;
+    model.shared.revisions.rows += 1;
+    if !before && model.shared.view.writing == Writing::Message && model.shared.composer.borrow().is_empty() {
+        model.shared.composer.borrow_mut().set_text(&draft);
+        model.draft.saved = draft;
+    }
+    if !before {
+        let mut composer = model.shared.composer.borrow_mut();
+        if empty {
+            composer.enter_insert();
+        } else {
+            composer.enter_normal();
+        }
+    }
+    if !before && empty {
+        model.focus(composer::ID);
+    } else if !before && model.shared.focus == composer::ID {
+        model.focus(chat::ID);
+    }
+    model.mark_all();
+}
+
+/// `:open`: by id, or by any part of a title that is at hand.
+pub fn open_named(model: &mut Model, name: &str) {
+    if let Ok(id) = name.parse::<ConversationId>() {
+        return open(model, id, None);
+    }
+    let needle = name.trim().to_lowercase();
+    let rows = model.shared.replica.rows_by_update();
+    let found =
+        rows.iter().find(|r| r.title.to_lowercase() == needle).or_else(|| rows.iter().find(|r| r.title.to_lowercase().contains(&needle)));
+    match found.map(|row| row.id) {
+        Some(id) => open(model, id, None),
+        None => model.fail(
+            &Error::new(Kind::NotFound, format!("No conversation at hand is called {}.", drawable(name)))
+                .hint("`:search` looks into all messages."),
+        ),
+    }
+}
+
+/// The conversation under the cursor, else the shown one.
+fn subject(model: &Model) -> Option<ConversationId> {
+    if model.shared.focus == conversations::ID
+        && let Some(Subject::Conversation(id)) = model.pane(conversations::ID).and_then(|p| p.subject(&model.cx()))
+    {
+        return Some(id);
+    }
+    model.shared.view.conversation
+}
+
+pub fn rename(model: &mut Model, title: Option<&String>) {
+    let Some(conversation) = subject(model) else { return model.say("There is no conversation to rename yet.") };
+    match title {
+        Some(title) => {
+            model.post_for(Command::Rename { conversation, title: title.trim().to_owned() }, Waiting::Say("Renamed.".to_owned()));
+        }
+        None => {
+            let text = model.shared.replica.rows.get(&conversation).map(|row| row.title.clone()).unwrap_or_default();
+            let question = Question { label: "Title".to_owned(), hint: String::new(), text, free: false };
+            model.push_overlay(Prompt::new("Rename the conversation", Invocation::new(Action::Rename), vec![question]));
+        }
+    }
+}
+
+pub fn delete(model: &mut Model) {
+    let Some(conversation) = subject(model) else { return model.say("There is no conversation to delete yet.") };
+    if model.refuse_offline() {
+        return;
+    }
+    let row = model.shared.replica.rows.get(&conversation);
+    let title = row.map(|row| row.title.trim().to_owned()).filter(|t| !t.is_empty()).unwrap_or_else(|| "untitled".to_owned());
+    let messages = crate::tui::format::plural(u64::from(row.map_or(0, |row| row.messages)), "message");
+    let text = vec![format!("“{}” with {messages} goes for good.", drawable(&title)), "This cannot be undone.".to_owned()];
+    let yes = Intent::Post(Command::DeleteConversation { conversation });
+    model.push_overlay(Confirm::new("Delete the conversation?", text, "deletes it", yes));
+}

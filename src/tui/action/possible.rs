@@ -1,0 +1,86 @@
+//! Whether an action can be done now, and if not, why: for help, the palette and hints. Pure.
+
+use super::{Action, Argument, Takes};
+use crate::proto::{DownloadState, Role};
+use crate::tui::model::Model;
+use crate::tui::pane::{Subject, chat, conversations};
+use crate::tui::shared::Writing;
+
+/// Why an action is not possible now; `None`: it is.
+#[must_use]
+pub fn refusal(model: &Model, action: Action) -> Option<String> {
+    let shared = &model.shared;
+    let node = model.node_at_hand().and_then(|id| shared.doc().and_then(|doc| doc.node(id)));
+    let running = shared.doc().is_some_and(|doc| doc.running().next().is_some());
+    let offline = !shared.is_up();
+    let no = |text: &str| Some(text.to_owned());
+    match action {
+        Action::Send if shared.composer.borrow().is_empty() => no("nothing is written yet"),
+        Action::Send if running && shared.view.writing == Writing::Message => no("an answer is still being written"),
+        Action::Send | Action::Retry | Action::RetryWith | Action::Continue | Action::Search | Action::Refresh | Action::OpenFile
+            if offline =>
+        {
+            no("the host cannot be reached")
+        }
+        Action::EditMessage | Action::EditSave | Action::Retry | Action::RetryWith | Action::Branch | Action::Copy if node.is_none() => {
+            no("there is no message yet")
+        }
+        Action::Continue if node.is_none_or(|n| n.role != Role::Assistant) => no("no answer is selected"),
+        Action::Continue | Action::EditMessage if node.is_some_and(|n| n.state.is_running()) => no("it is still being written"),
+        Action::Retry | Action::RetryWith if running => no("an answer is still being written"),
+        Action::SiblingPrevious | Action::SiblingNext | Action::SiblingGo => {
+            let (place, count) = node.map_or((0, 0), |n| shared.doc().map_or((0, 0), |doc| doc.place(n.id)));
+            match action {
+                _ if count < 2 => no("this message has one version"),
+                Action::SiblingPrevious if place == 1 => no("this is the first version"),
+                Action::SiblingNext if place == count => no("this is the last version"),
+                _ => None,
+            }
+        }
+        Action::Stop if shared.running().is_none() && shared.composer.borrow().is_empty() => no("nothing is being written"),
+        Action::Cancel => {
+            let waits = shared.running().is_some();
+            let fetching = shared.replica.downloads.values().any(|d| matches!(d.state, DownloadState::Running | DownloadState::Checking));
+            if waits || fetching { None } else { no("nothing waits") }
+        }
+        Action::Switch if shared.doc().is_none_or(|doc| doc.conversation.branches.is_empty()) => no("no branch has a name"),
+        Action::Request if shared.view.conversation.is_none() => no("there is no conversation yet"),
+        Action::ModelChoose | Action::ModelStart | Action::ModelStop | Action::Favourite if shared.replica.models.is_empty() => {
+            no("there is no model")
+        }
+        Action::Rename | Action::Delete => {
+            let here = model.pane(conversations::ID).and_then(|p| p.subject(&model.cx()));
+            match here {
+                Some(Subject::Conversation(_)) => None,
+                _ if shared.view.conversation.is_some() => None,
+                _ => no("there is no conversation"),
+            }
+        }
+        Action::FindNext | Action::FindPrevious if shared.needle.text.is_empty() => no("nothing was searched for"),
+        _ => model.pane(chat::ID).and_then(|p| p.refuses(action, &model.cx())).map(str::to_owned),
+    }
+}
+
+/// What to type for an argument.
+#[must_use]
+pub fn argument_hint(argument: &Argument) -> String {
+    match argument.takes {
+        Takes::Model => "A model, by any part of its name that is unique.".to_owned(),
+        Takes::Parameter => "A parameter, as `temperature` or `context`.".to_owned(),
+        Takes::Branch => "A branch's name.".to_owned(),
+        Takes::Conversation => "A conversation, by its id or a part of its title.".to_owned(),
+        Takes::Theme => "A theme's name.".to_owned(),
+        Takes::Keymap => "A keymap's name.".to_owned(),
+        Takes::Pane => "models, conversations, chat, composer, tree or metrics.".to_owned(),
+        Takes::Topic => "An action, or a topic.".to_owned(),
+        Takes::Kind => "ollama, llama-server or openai (any compatible server).".to_owned(),
+        Takes::OneOf(words) => format!("{}.", words.join(", ")),
+        Takes::Path => "A file; ~ is your home folder.".to_owned(),
+        Takes::Text if argument.name == "url" => "Its address, as http://127.0.0.1:8080.".to_owned(),
+        Takes::Text if argument.name == "key_variable" => {
+            "The environment variable that holds its key (the name, not the key); empty if it wants none.".to_owned()
+        }
+        Takes::Text if argument.name == "name" => "A name of your choice for it.".to_owned(),
+        Takes::Text => String::new(),
+    }
+}

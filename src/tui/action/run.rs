@@ -1,0 +1,159 @@
+//! From an action to its handler: one exhaustive match, so that an action without one does not compile.
+
+use super::{Action, app, conversations, find, models, panes, talk, tree};
+use crate::tui::layout::Way;
+use crate::tui::model::Model;
+use crate::tui::msg::Cmd;
+use crate::tui::pane::{Call, Seek, chat, composer};
+use crate::tui::perform;
+
+/// Does it.
+pub fn run(model: &mut Model, call: &Call<'_>) {
+    let times = isize::try_from(call.times()).unwrap_or(isize::MAX);
+    match call.action {
+        Action::Edit(edit) => {
+            let outcome = model.shared.composer.borrow_mut().edit(edit, call.count);
+            talk::edited(model, outcome);
+        }
+        Action::Write => talk::write(model),
+        Action::Send => talk::send(model),
+        Action::Newline => {
+            let outcome = model.shared.composer.borrow_mut().newline();
+            talk::edited(model, outcome);
+        }
+        Action::NormalMode => {
+            model.shared.composer.borrow_mut().enter_normal();
+            model.mark(composer::ID);
+            model.mark_status();
+        }
+        Action::OpenEditor => talk::editor(model),
+        Action::Stop => talk::stop(model),
+        Action::Cancel => talk::cancel(model),
+        Action::EditMessage => talk::edit(model, true),
+        Action::EditSave => talk::edit(model, false),
+        Action::Retry => talk::retry(model, None),
+        Action::RetryWith => talk::retry_with(model, call),
+        Action::Continue => talk::carry_on(model),
+        Action::Request => talk::request(model),
+        Action::System => talk::system(model, call.args.first()),
+        Action::Set => talk::set(model, call.args),
+        Action::SiblingPrevious => tree::sibling(model, -times),
+        Action::SiblingNext => tree::sibling(model, times),
+        Action::SiblingGo => tree::sibling_go(model, call.count),
+        Action::ChatHalfDown | Action::ChatHalfUp | Action::ChatPageDown | Action::ChatPageUp | Action::CopyCode | Action::CodeBlocks => {
+            to_pane(model, chat::ID, call);
+        }
+        Action::LastMessage => talk::to_last_message(model),
+        Action::Branch => tree::branch(model, call.args.first()),
+        Action::Switch => tree::switch(model, call),
+        Action::ModelChoose => models::choose(model, call.args.first()),
+        Action::ModelStart => models::start(model, call),
+        Action::ModelStop => models::stop(model, call),
+        Action::Favourite => models::favourite(model, call),
+        Action::PullStarter => models::pull_starter(model, call.args.first()),
+        Action::OpenFile => models::open_file(model, call.args.first().map_or("", String::as_str)),
+        Action::BackendAdd => models::backend_add(model, call.args),
+        Action::Refresh => models::refresh(model),
+        Action::New => conversations::new(model),
+        Action::Open => conversations::open_named(model, call.args.first().map_or("", String::as_str)),
+        Action::Rename => conversations::rename(model, call.args.first()),
+        Action::Delete => conversations::delete(model),
+        Action::Copy => {
+            if !to_pane(model, model.shared.focus, call) {
+                talk::copy_message(model);
+            }
+        }
+        Action::ListDown
+        | Action::ListUp
+        | Action::ListTop
+        | Action::ListBottom
+        | Action::HalfDown
+        | Action::HalfUp
+        | Action::PageDown
+        | Action::PageUp
+        | Action::ScreenTop
+        | Action::ScreenMiddle
+        | Action::ScreenBottom
+        | Action::Activate
+        | Action::Fold
+        | Action::LineDown
+        | Action::LineUp
+        | Action::MakeHead
+        | Action::TreeParent
+        | Action::TreeChild
+        | Action::Hoist => {
+            to_pane(model, model.shared.focus, call);
+        }
+        Action::Find => find::find(model, call.args.first()),
+        Action::FindNext => find::seek(model, Seek::Next, call.times()),
+        Action::FindPrevious => find::seek(model, Seek::Previous, call.times()),
+        Action::Search => find::search(model, call.args.first().map_or("", String::as_str)),
+        Action::Palette => find::open_palette(model),
+        Action::CommandLine => find::open_line(model, ""),
+        Action::Help => find::open_help(model, call.args.first()),
+        Action::PaneNext => panes::cycle(model, times),
+        Action::PanePrevious => panes::cycle(model, -times),
+        Action::FocusLeft => panes::go(model, Way::Left),
+        Action::FocusDown => panes::go(model, Way::Down),
+        Action::FocusUp => panes::go(model, Way::Up),
+        Action::FocusRight => panes::go(model, Way::Right),
+        Action::Focus => panes::focus(model, call.args.first().map_or("", String::as_str)),
+        Action::PaneZoom => panes::zoom(model),
+        Action::PaneHide => panes::hide(model, call.args.first()),
+        Action::PaneShow => panes::show(model, call.args.first().map_or("", String::as_str)),
+        Action::PaneWider | Action::PaneNarrower | Action::PaneTaller | Action::PaneShorter => {
+            panes::resize(model, call.action, call.times())
+        }
+        Action::LayoutReset => panes::reset(model),
+        Action::Close => app::close(model),
+        Action::Accept => {
+            to_pane(model, model.shared.focus, &Call { action: Action::Activate, args: call.args, count: call.count });
+        }
+        Action::Complete => talk_complete(model, false),
+        Action::CompleteBack => talk_complete(model, true),
+        // These mean something in a line or an overlay only; elsewhere there is nothing to do.
+        Action::HistoryPrevious | Action::HistoryNext | Action::CodeSave => {}
+        Action::Notices => app::notices(model),
+        Action::Theme => app::theme(model, call.args.first()),
+        Action::Keymap => app::keymap(model, call.args.first()),
+        Action::Redraw => {
+            model.cmds.push(Cmd::Repaint);
+            model.mark_all();
+        }
+        Action::Suspend => app::suspend(model),
+        Action::Quit => app::quit(model),
+    }
+}
+
+/// Gives an action to a pane. Returns whether it meant something there.
+fn to_pane(model: &mut Model, id: &'static str, call: &Call<'_>) -> bool {
+    let Some(outcome) = model.with_pane(id, |pane, cx| pane.act(call, cx)) else { return false };
+    let done = outcome.done;
+    model.mark(id);
+    model.mark_status();
+    perform::outcome(model, outcome);
+    done
+}
+
+/// Tab while writing: the word before the cursor is completed.
+fn talk_complete(model: &mut Model, back: bool) {
+    if model.shared.composer.borrow_mut().complete_next(back) {
+        talk::draft_changed(model);
+        return;
+    }
+    let token = model.shared.composer.borrow().token();
+    let text = model.shared.composer.borrow().text();
+    let items: Vec<String> = if let Some(word) = token.strip_prefix('/').filter(|_| text.trim_start() == token) {
+        super::alias::ALIASES.iter().map(|(name, _)| *name).filter(|name| name.starts_with(word)).map(|name| format!("/{name} ")).collect()
+    } else if text.starts_with("/model ") {
+        let names = model.shared.replica.models.iter().map(|m| m.reference().to_string());
+        names.filter(|name| name.contains(token.as_str())).collect()
+    } else {
+        Vec::new()
+    };
+    if items.is_empty() {
+        return model.say("Nothing to complete here.");
+    }
+    let outcome = model.shared.composer.borrow_mut().complete(items);
+    talk::edited(model, outcome);
+}

@@ -1,0 +1,515 @@
+//! Talking: writing, sending, asking again, stopping, and what goes with a prompt.
+//!
+//! Invariant: what was typed is never lost: a message that cannot be sent stays in the composer, and why is said.
+
+use serde_json::Value;
+
+use super::{Action, Invocation};
+use crate::core::parameters;
+use crate::error::{Error, Kind};
+use crate::proto::{BackendKind, Command, Content, ConversationId, DownloadState, NodeId, Part, Query, Role, State, content_text};
+use crate::tui::composer::Outcome as Edited;
+use crate::tui::format;
+use crate::tui::layout::PaneId;
+use crate::tui::model::{Model, Waiting};
+use crate::tui::msg::{Cmd, Purpose};
+use crate::tui::overlay::choose::{Choose, Item};
+use crate::tui::overlay::confirm::Confirm;
+use crate::tui::pane::{Call, Intent, chat, composer};
+use crate::tui::perform;
+use crate::tui::shared::Writing;
+use crate::tui::text::width::drawable;
+
+/// `i`: into the composer.
+pub fn write(model: &mut Model) {
+    model.shared.composer.borrow_mut().enter_insert();
+    model.focus(composer::ID);
+    model.mark(composer::ID);
+    model.mark_status();
+}
+
+/// What an edit command of the composer led to.
+pub fn edited(model: &mut Model, outcome: Edited) {
+    if outcome.changed {
+        draft_changed(model);
+    }
+    if let Some(text) = outcome.copied {
+        perform::intent(model, Intent::Copy { text, what: "the text".to_owned() });
+    }
+    if let Some(problem) = outcome.problem {
+        model.fail(&problem);
+    }
+    model.mark(composer::ID);
+    model.mark_status();
+}
+
+/// The composer's text is another.
+pub fn draft_changed(model: &mut Model) {
+    model.draft.changed = Some(model.now().mono);
+    model.leaving = false;
+    model.mark(composer::ID);
+    model.mark_status();
+}
+
+/// Tells the host what was typed, so that it is there tomorrow.
+pub fn save_draft(model: &mut Model) {
+    model.draft.changed = None;
+    // While something else is edited, the draft is what was put aside.
+    let text = match &model.shared.view.writing {
+        Writing::Message => model.shared.composer.borrow().text(),
+        Writing::Edit { stash, .. } | Writing::System { stash } => stash.clone(),
+    };
+    if text == model.draft.saved || !model.shared.is_up() {
+        return;
+    }
+    model.draft.saved.clone_from(&text);
+    match model.shared.view.conversation {
+        Some(conversation) => model.post(Command::SetDraft { conversation, text }),
+        None => model.post(Command::SetSetting { key: "draft".to_owned(), value: Value::from(text) }),
+    }
+}
+
+/// Enter in the composer.
+pub fn send(model: &mut Model) {
+    if model.shared.composer.borrow_mut().continue_line() {
+        draft_changed(model);
+        return;
+    }
+    let text = model.shared.composer.borrow().text();
+    match model.shared.view.writing.clone() {
+        Writing::System { .. } => return finish_system(model, &text),
+        Writing::Edit { node, ask, .. } => return finish_edit(model, node, ask, &text),
+        Writing::Message => {}
+    }
+    if text.trim().is_empty() {
+        return;
+    }
+    if text.trim_start().starts_with('/') && super::alias::run(model, text.trim()) {
+        return;
+    }
+    if ready(model) && fits(model, &text) {
+        post_message(model, text);
+    }
+}
+
+/// The warning was read: it is sent as it is.
+pub fn send_anyway(model: &mut Model) {
+    if !ready(model) {
+        return;
+    }
+    let text = model.shared.composer.borrow().text();
+    match model.shared.view.writing.clone() {
+        Writing::Edit { node, ask: true, .. } => post_edit(model, node, text),
+        _ => post_message(model, text),
+    }
+}
+
+/// Whether a prompt can be sent now. If not, why is said, and what was typed stays.
+fn ready(model: &mut Model) -> bool {
+    if !model.shared.is_up() {
+        model.warn("The host cannot be reached now. The message stays here.");
+        return false;
+    }
+    if model.shared.doc().is_some_and(|doc| doc.running().next().is_some()) {
+        let stop = model.shared.key(super::Scope::AnyMode, Action::Stop);
+        model.warn(format!("An answer is still being written ({stop} stops it). The message stays here."));
+        return false;
+    }
+    if model.shared.model().is_none() {
+        model.warn("Nobody answers yet: choose a model. The message stays here.");
+        super::models::choose(model, None);
+        return false;
+    }
+    if model.shared.view.conversation.is_some() && model.shared.doc().is_none() {
+        model.warn("The conversation is still being opened. The message stays here.");
+        return false;
+    }
+    true
+}
+
+/// Warns before a prompt that the context in force will not hold.
+fn fits(model: &mut Model, text: &str) -> bool {
+    let Some(context) = model.shared.context() else { return true };
+    let usage = model.shared.usage(text);
+    let reserve = model.shared.parameters().integer("max_tokens").and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+    if usage.tokens.saturating_add(reserve) <= context {
+        return true;
+    }
+    let kind = model.shared.model_info().map(|m| m.kind);
+    let consequence = match kind {
+        Some(BackendKind::Ollama) => "Ollama would cut the oldest messages silently.",
+        Some(BackendKind::Embedded) => "The engine would refuse it.",
+        _ => "The server would refuse it, or cut the oldest messages.",
+    };
+    let size = format!("~{} tokens", format::grouped(u64::from(usage.tokens)));
+    let asks = if reserve > 0 { format!(" and the answer may take {}", format::grouped(u64::from(reserve))) } else { String::new() };
+    let mut text =
+        vec![format!("The prompt is {size}{asks}; the context in force is {}. {consequence}", format::grouped(u64::from(context)))];
+    if matches!(kind, Some(BackendKind::Ollama | BackendKind::Embedded)) {
+        text.push("`:set context N` loads the model with a larger one.".to_owned());
+    }
+    model.push_overlay(Confirm::new("Too long for the context", text, "sends it all the same", Intent::SendAnyway));
+    false
+}
+
+/// The shown conversation; made first when it is not at the host yet.
+pub fn ensure_conversation(model: &mut Model) -> ConversationId {
+    if let Some(id) = model.shared.view.conversation {
+        return id;
+    }
+    let id: ConversationId = model.ids.fresh();
+    let view = &mut model.shared.view;
+    let (system, parameters) = (view.system.take(), std::mem::take(&mut view.parameters));
+    let chosen = view.model.take();
+    super::conversations::begin(model, id, system.clone(), parameters.clone(), chosen.clone());
+    model.post_for(Command::NewConversation { id, title: None, system, parameters, model: chosen, saved: true }, Waiting::Quiet);
+    model.post(Command::View { conversation: Some(id) });
+    id
+}
+
+fn post_message(model: &mut Model, text: String) {
+    let answerer = model.shared.model();
+    if model.shared.view.conversation.is_none() {
+        model.shared.view.model.clone_from(&answerer);
+    }
+    let parent = model.shared.view.leaf;
+    let conversation = ensure_conversation(model);
+    let (node, answer): (NodeId, NodeId) = (model.ids.fresh(), model.ids.fresh());
+    model.shared.view.awaited = Some(answer);
+    model.shared.composer.borrow_mut().take();
+    let content: Content = vec![Part::Text { text: text.clone() }];
+    model.post_for(Command::Send { conversation, node, parent, content, answer, model: answerer }, Waiting::Sent { text });
+    draft_changed(model);
+    save_draft(model);
+    model.mark_all();
+}
+
+/// `e`, `E`: the message's text comes into the composer, to be sent as another version.
+pub fn edit(model: &mut Model, ask: bool) {
+    let Some(node) = model.node_at_hand() else { return model.say("There is no message to edit yet.") };
+    let Some(doc) = model.shared.doc() else { return };
+    let Some(found) = doc.node(node) else { return };
+    let (running, role) = (found.state.is_running(), found.role);
+    let Some(content) = doc.content(node) else { return model.say("The message is not here yet; try again in a moment.") };
+    let text = content_text(content);
+    if running {
+        return model.say("This answer is still being written.");
+    }
+    // An answer that was edited is not asked for again: the edit is the answer.
+    let ask = ask && role == Role::User;
+    let stash = match &model.shared.view.writing {
+        Writing::Message => model.shared.composer.borrow().text(),
+        Writing::Edit { stash, .. } | Writing::System { stash } => stash.clone(),
+    };
+    model.shared.view.writing = Writing::Edit { node, ask, stash };
+    model.shared.composer.borrow_mut().set_text(&text);
+    write(model);
+    model.mark_all();
+}
+
+/// What stood in the composer before something else was edited in it comes back.
+pub fn unstash(model: &mut Model) {
+    let writing = std::mem::replace(&mut model.shared.view.writing, Writing::Message);
+    if let Writing::Edit { stash, .. } | Writing::System { stash } = writing {
+        model.shared.composer.borrow_mut().set_text(&stash);
+        model.mark_all();
+    }
+}
+
+fn finish_edit(model: &mut Model, node: NodeId, ask: bool, text: &str) {
+    if text.trim().is_empty() {
+        return model.say("An empty message is not sent; Esc twice gives the edit up.");
+    }
+    if ask {
+        if ready(model) && fits(model, text) {
+            post_edit(model, node, text.to_owned());
+        }
+        return;
+    }
+    if model.refuse_offline() {
+        return;
+    }
+    let Some((parent, role)) = model.shared.doc().and_then(|doc| doc.node(node)).map(|n| (n.parent, n.role)) else { return };
+    let Some(conversation) = model.shared.view.conversation else { return };
+    let fresh: NodeId = model.ids.fresh();
+    model.shared.view.awaited = Some(fresh);
+    let content = vec![Part::Text { text: text.to_owned() }];
+    model.post_for(Command::Add { conversation, node: fresh, parent, role, content }, Waiting::Sent { text: text.to_owned() });
+    unstash(model);
+    leave_composer(model);
+}
+
+fn post_edit(model: &mut Model, node: NodeId, text: String) {
+    let Some(parent) = model.shared.doc().and_then(|doc| doc.node(node)).map(|n| n.parent) else { return };
+    let Some(conversation) = model.shared.view.conversation else { return };
+    let (fresh, answer): (NodeId, NodeId) = (model.ids.fresh(), model.ids.fresh());
+    model.shared.view.awaited = Some(answer);
+    let content = vec![Part::Text { text: text.clone() }];
+    let answerer = model.shared.model();
+    model.post_for(Command::Send { conversation, node: fresh, parent, content, answer, model: answerer }, Waiting::Sent { text });
+    unstash(model);
+    leave_composer(model);
+}
+
+fn leave_composer(model: &mut Model) {
+    model.shared.composer.borrow_mut().enter_normal();
+    model.focus(chat::ID);
+    model.mark_all();
+}
+
+/// `r`, `R`: one more answer to the same message.
+pub fn retry(model: &mut Model, name: Option<&String>) {
+    let with = match name.map(|name| crate::core::names::resolve(name, &model.shared.replica.models)) {
+        Some(Err(error)) => return model.fail(&error),
+        Some(Ok(reference)) => Some(reference),
+        None => None,
+    };
+    let Some(node) = model.node_at_hand() else { return model.say("There is nothing to ask again yet.") };
+    let Some(doc) = model.shared.doc() else { return };
+    let asked = doc.node(node).and_then(|n| if n.role == Role::User { Some(n.id) } else { n.parent });
+    let Some(parent) = asked.filter(|id| doc.node(*id).is_some_and(|n| n.role == Role::User)) else {
+        return model.say("This message answers nothing, so there is nothing to ask again.");
+    };
+    if ready(model) {
+        answer(model, parent, None, with);
+    }
+}
+
+/// `R` without a name: choose who answers.
+pub fn retry_with(model: &mut Model, call: &Call<'_>) {
+    if let Some(name) = call.args.first() {
+        return retry(model, Some(name));
+    }
+    let items =
+        super::models::items(model, |reference| Intent::Call(Invocation { action: Action::RetryWith, args: vec![reference.to_string()] }));
+    if items.is_empty() {
+        return model.say("There is no model to ask.");
+    }
+    model.push_overlay(Box::new(Choose::new("Ask which model?", items, 0)));
+}
+
+/// `c`: the answer goes on where it ended.
+pub fn carry_on(model: &mut Model) {
+    let Some(node) = model.node_at_hand() else { return model.say("There is no answer to continue yet.") };
+    let Some(found) = model.shared.doc().and_then(|doc| doc.node(node)) else { return };
+    let (role, running, bytes, parent, by) = (found.role, found.state.is_running(), found.bytes, found.parent, found.model.clone());
+    match (role, parent) {
+        (Role::Assistant, Some(_)) if running => model.say("This answer is still being written."),
+        (Role::Assistant, Some(_)) if bytes == 0 => retry(model, None),
+        (Role::Assistant, Some(parent)) => {
+            if ready(model) {
+                // Whoever began it goes on with it, if it is there.
+                let by = by.filter(|reference| model.shared.replica.model(reference).is_some());
+                answer(model, parent, Some(node), by);
+            }
+        }
+        _ => model.say("Only an answer can be continued."),
+    }
+}
+
+fn answer(model: &mut Model, parent: NodeId, continues: Option<NodeId>, by: Option<crate::proto::ModelRef>) {
+    let Some(conversation) = model.shared.view.conversation else { return };
+    let answer: NodeId = model.ids.fresh();
+    model.shared.view.awaited = Some(answer);
+    let by = by.or_else(|| model.shared.model());
+    model.post(Command::Answer { conversation, parent, answer, model: by, continues });
+    model.mark_all();
+}
+
+/// `C-c`: stops the run of the conversation in view; with none, clears the draft; again, offers to quit.
+pub fn stop(model: &mut Model) {
+    if let (Some(conversation), true) = (model.shared.view.conversation, model.shared.running().is_some()) {
+        if !model.refuse_offline() {
+            let node = model.shared.running().map(|n| n.id);
+            model.post(Command::Stop { conversation, node });
+            model.say("Stopped. What came is kept.");
+        }
+        return;
+    }
+    if model.shared.view.writing != Writing::Message {
+        unstash(model);
+        return model.say("The edit was given up.");
+    }
+    if !model.shared.composer.borrow().is_empty() {
+        // Nothing can be too large about an empty text.
+        let cleared = model.shared.composer.borrow_mut().replace_text("");
+        if let Err(error) = cleared {
+            model.fail(&error);
+        }
+        draft_changed(model);
+        return model.say("The draft was cleared (u in NORMAL brings it back).");
+    }
+    if std::mem::replace(&mut model.leaving, true) {
+        return super::app::quit(model);
+    }
+    let stop = model.shared.key(super::Scope::AnyMode, Action::Stop);
+    model.say(format!("Nothing to stop. {stop} again leaves arbour."));
+}
+
+/// Gives up what waits: a connection, a load, a download.
+pub fn cancel(model: &mut Model) {
+    let waits = model.shared.running().filter(|n| !matches!(n.state, State::Thinking | State::Writing)).map(|n| n.id);
+    if let (Some(node), Some(conversation)) = (waits, model.shared.view.conversation) {
+        model.post(Command::Stop { conversation, node: Some(node) });
+        return model.say("Given up.");
+    }
+    let going = model.shared.replica.downloads.values().find(|d| matches!(d.state, DownloadState::Running | DownloadState::Checking));
+    match going.map(|d| d.key.clone()) {
+        Some(key) => model.post_for(Command::CancelPull { key }, Waiting::Say("The download was given up; what came is kept.".to_owned())),
+        None => model.say("Nothing waits."),
+    }
+}
+
+/// `:request`: exactly what was sent for the selected answer, or would be sent for the draft.
+pub fn request(model: &mut Model) {
+    if model.refuse_offline() {
+        return;
+    }
+    let Some(conversation) = model.shared.view.conversation else {
+        return model.say("Write a message first: there is no conversation to show the request of yet.");
+    };
+    let draft = model.shared.composer.borrow().text();
+    let in_list: PaneId = model.shared.focus;
+    let answer = model
+        .node_at_hand()
+        .filter(|_| in_list != composer::ID || draft.trim().is_empty())
+        .filter(|id| model.shared.doc().and_then(|doc| doc.node(*id)).is_some_and(|n| n.role == Role::Assistant && n.run.is_some()));
+    let query = Query::Request {
+        conversation,
+        answer,
+        parent: model.shared.view.leaf,
+        draft: Some(draft).filter(|d| answer.is_none() && !d.is_empty()),
+        model: model.shared.model(),
+    };
+    model.ask(query, Waiting::Request);
+}
+
+/// `:system`: sets the system prompt, or opens it in the composer.
+pub fn system(model: &mut Model, text: Option<&String>) {
+    if let Some(text) = text {
+        return set_system(model, text);
+    }
+    let stash = match &model.shared.view.writing {
+        Writing::Message => model.shared.composer.borrow().text(),
+        Writing::Edit { stash, .. } | Writing::System { stash } => stash.clone(),
+    };
+    let now = model.shared.system().unwrap_or_default().to_owned();
+    model.shared.view.writing = Writing::System { stash };
+    model.shared.composer.borrow_mut().set_text(&now);
+    write(model);
+    model.mark_all();
+}
+
+fn finish_system(model: &mut Model, text: &str) {
+    set_system(model, text);
+    unstash(model);
+}
+
+fn set_system(model: &mut Model, text: &str) {
+    let text = Some(text.trim().to_owned()).filter(|t| !t.is_empty());
+    let said =
+        if text.is_some() { "The system prompt is set; it holds from the next answer on." } else { "There is no system prompt any more." };
+    match model.shared.view.conversation {
+        Some(conversation) => model.post_for(Command::SetSystem { conversation, text }, Waiting::Say(said.to_owned())),
+        None => {
+            model.shared.view.system = text;
+            model.say(said);
+            model.mark_all();
+        }
+    }
+}
+
+/// `:set`: a parameter, checked before it is sent.
+pub fn set(model: &mut Model, args: &[String]) {
+    let Some(key) = args.first() else { return show_parameters(model) };
+    let value = match parameters::parse(key, args.get(1).map_or("", String::as_str)) {
+        Ok(value) => value,
+        Err(error) => return model.fail(&error),
+    };
+    if let Some(problem) = unsupported(model, key) {
+        model.warn(problem);
+    }
+    let shown = value.as_ref().map_or_else(|| "its default".to_owned(), ToString::to_string);
+    let said = format!("{key} is {} from the next answer on.", drawable(&shown));
+    match model.shared.view.conversation {
+        Some(conversation) => {
+            model.post_for(Command::SetParameter { conversation, key: key.clone(), value }, Waiting::Say(said));
+        }
+        None => {
+            let parameters = &mut model.shared.view.parameters.0;
+            match value {
+                Some(value) => parameters.insert(key.clone(), value),
+                None => parameters.remove(key),
+            };
+            model.say(said);
+            model.mark(composer::ID);
+        }
+    }
+}
+
+/// What a backend of the chosen model's kind does not take.
+fn unsupported(model: &Model, key: &str) -> Option<String> {
+    let kind = model.shared.model_info()?.kind;
+    let parameter = parameters::find(key)?;
+    (!parameter.kinds.contains(&kind)).then(|| format!("A backend of the kind {} does not take {key}; it is kept for others.", kind.word()))
+}
+
+/// All parameters with what they are; choosing one begins a `:set` line.
+fn show_parameters(model: &mut Model) {
+    let now = model.shared.parameters().clone();
+    let items = parameters::PARAMETERS
+        .iter()
+        .map(|parameter| {
+            let value = now
+                .0
+                .get(parameter.key)
+                .map_or_else(|| format!("default: {}", parameter.default), |v| drawable(&v.to_string()).into_owned());
+            let key = parameter.key;
+            Item::new(format!("{key:<15} {}", parameter.about), value, move || Intent::Line(format!("set {key} ")))
+        })
+        .collect();
+    model.push_overlay(Box::new(Choose::new("Parameters", items, 0)));
+}
+
+/// `C-e`: the draft in `$EDITOR`.
+pub fn editor(model: &mut Model) {
+    let text = model.shared.composer.borrow().text();
+    model.cmds.push(Cmd::Edit { purpose: Purpose::Draft, text, extension: "md".to_owned() });
+}
+
+/// Esc in the composer: NORMAL; from there the chat's last message. An edit that is left is given up.
+pub fn to_last_message(model: &mut Model) {
+    if model.shared.focus == composer::ID {
+        if model.shared.view.writing != Writing::Message {
+            unstash(model);
+            model.say("The edit was given up.");
+        }
+        model.focus(chat::ID);
+    }
+    // The branch may go on below what is shown, by another screen's hand.
+    if let (Some(id), Some(leaf)) = (model.shared.view.conversation, model.shared.view.leaf)
+        && let Some(doc) = model.shared.replica.docs.get_mut(&id)
+    {
+        let end = doc.leaf_below(leaf);
+        if end != leaf {
+            doc.visit(end);
+            model.shared.view.leaf = Some(end);
+            model.shared.revisions.doc += 1;
+        }
+    }
+    model.with_pane(chat::ID, |pane, cx| pane.act(&Call { action: Action::LastMessage, args: &[], count: None }, cx));
+    perform::intent(model, Intent::Select(None));
+    model.mark_all();
+}
+
+/// `yy` on a message.
+pub fn copy_message(model: &mut Model) {
+    let Some(node) = model.node_at_hand() else { return model.say("There is no message to copy yet.") };
+    let Some(text) = model.shared.doc().and_then(|doc| doc.content(node)).map(|c| content_text(c)) else {
+        return model.fail(&Error::new(Kind::NotFound, "The message is not here yet; try again in a moment."));
+    };
+    if text.is_empty() {
+        return model.say("The message has no text.");
+    }
+    perform::intent(model, Intent::Copy { text, what: "the message".to_owned() });
+}

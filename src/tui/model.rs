@@ -1,0 +1,456 @@
+//! The screen's state: what is shared with panes, the panes, what lies over them, what waits for an answer.
+//!
+//! Owns: focus, scope, placement, redraw marks, and the way from an [`Intent`] to a [`Cmd`]. Refuses: deciding what a key means (`update`)
+//! and doing anything (`run`). Invariant: everything that changes what is shown marks it; what is not marked is not drawn.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use ratatui::layout::Rect;
+
+use super::action::{Action, Scope};
+use super::composer::burst::Burst;
+use super::keymap::{Key, Mode, Next, Options, Resolver};
+use super::layout::{self, Arrangement, PaneId, Placed, Slot};
+use super::line::Line;
+use super::msg::{Cmd, Now, Tag};
+use super::notices::Notices;
+use super::output::Cursor;
+use super::overlay::Overlay;
+use super::pane::{Cx, PANES, Pane, chat, composer, metrics};
+use super::shared::{Shared, earliest};
+use super::theme::{Facts, Themes};
+use crate::config::document::Source;
+use crate::proto::{Command, ConversationId, IdGen, Level, ModelRef, NodeId, Query};
+
+/// What must be drawn again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Redraw {
+    /// A bit for each pane of the registry.
+    pub panes: u32,
+    pub status: bool,
+    /// Everything: the layout, the theme or an overlay changed.
+    pub all: bool,
+}
+
+impl Redraw {
+    #[must_use]
+    pub fn is_needed(self) -> bool {
+        self.all || self.status || self.panes != 0
+    }
+}
+
+/// What an answer of the host is for.
+#[derive(Debug)]
+pub enum Waiting {
+    /// Failures are told, nothing else.
+    Quiet,
+    /// Said when it is done.
+    Say(String),
+    Open {
+        conversation: ConversationId,
+        leaf: Option<NodeId>,
+        select: Option<NodeId>,
+    },
+    Contents(ConversationId),
+    Rows,
+    Pane(PaneId),
+    Request,
+    Search(String),
+    /// A message: given back to the composer when the host refuses it.
+    Sent {
+        text: String,
+    },
+    /// The model that a file becomes is chosen.
+    OpenFile,
+}
+
+/// The `:` or `/` line.
+pub struct Typing {
+    pub line: Line,
+    /// The pane that is searched or filtered; `None`: it is the `:` line.
+    pub find: Option<PaneId>,
+    /// The search as it was before.
+    pub before: String,
+}
+
+/// A prefix that was typed, and what may follow it.
+pub struct Pending {
+    pub keys: Vec<Key>,
+    pub next: Vec<Next>,
+    pub since: Duration,
+    pub shown: bool,
+}
+
+/// The draft in the composer against what the host has of it.
+#[derive(Debug, Default)]
+pub struct Draft {
+    pub saved: String,
+    /// When it was changed last and not saved yet.
+    pub changed: Option<Duration>,
+}
+
+/// What the configuration says that the screen needs.
+#[derive(Debug, Clone, Default)]
+pub struct Choices {
+    /// Named on the command line or in the configuration: it wins over what was chosen before.
+    pub theme: Option<String>,
+    pub keymap: Option<String>,
+    pub keys: Options,
+}
+
+/// The whole state.
+pub struct Model {
+    pub shared: Shared,
+    pub panes: Vec<Box<dyn Pane>>,
+    pub overlays: Vec<Box<dyn Overlay>>,
+    pub resolver: Resolver,
+    pub pending: Option<Pending>,
+    pub typing: Option<Typing>,
+    pub arrangement: Arrangement,
+    pub side: Slot,
+    pub size: (u16, u16),
+    pub placed: Placed,
+    pub notices: Notices,
+    pub redraw: Redraw,
+    pub waiting: HashMap<Tag, Waiting>,
+    pub ids: IdGen,
+    pub themes: Themes,
+    pub facts: Facts,
+    pub theme_name: String,
+    /// The user's own keymaps.
+    pub keymaps: Vec<Source>,
+    pub choices: Choices,
+    pub draft: Draft,
+    /// Characters that come faster than anyone types: a paste without brackets.
+    pub burst: Burst,
+    /// When the screen started: what `Now::mono` counts from.
+    pub began: Instant,
+    /// Where the cursor was when the composer or the status line was drawn last.
+    pub cursor: Option<Cursor>,
+    /// `C-c` found nothing to stop or clear: once more offers to leave.
+    pub leaving: bool,
+    /// Metrics are being sent.
+    pub watching: bool,
+    pub first_run_asked: bool,
+    pub history: Vec<String>,
+    next_tag: Tag,
+    pub cmds: Vec<Cmd>,
+}
+
+/// What a model is made from.
+pub struct Setup {
+    pub shared: Shared,
+    pub themes: Themes,
+    pub facts: Facts,
+    pub theme_name: String,
+    pub keymaps: Vec<Source>,
+    pub choices: Choices,
+    pub arrangement: Arrangement,
+    pub ids: IdGen,
+    pub size: (u16, u16),
+    pub began: Instant,
+    /// Lines of `:` and `/` of earlier sessions, oldest first.
+    pub history: Vec<String>,
+}
+
+impl Model {
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let mut model = Self {
+            shared: setup.shared,
+            panes: PANES.iter().map(|make| make()).collect(),
+            overlays: Vec::new(),
+            resolver: Resolver::default(),
+            pending: None,
+            typing: None,
+            arrangement: setup.arrangement,
+            side: Slot::Left,
+            size: setup.size,
+            placed: layout::empty(),
+            notices: Notices::default(),
+            redraw: Redraw { all: true, ..Redraw::default() },
+            waiting: HashMap::new(),
+            ids: setup.ids,
+            themes: setup.themes,
+            facts: setup.facts,
+            theme_name: setup.theme_name,
+            keymaps: setup.keymaps,
+            choices: setup.choices,
+            draft: Draft::default(),
+            burst: Burst::default(),
+            began: setup.began,
+            cursor: None,
+            leaving: false,
+            watching: false,
+            first_run_asked: false,
+            history: setup.history,
+            next_tag: 1,
+            cmds: Vec::new(),
+        };
+        model.place();
+        model
+    }
+
+    #[must_use]
+    pub fn now(&self) -> Now {
+        self.shared.now
+    }
+
+    // --- places -------------------------------------------------------------------------------------------------------------
+
+    /// Divides the screen anew. Marks everything when something moved.
+    pub fn place(&mut self) {
+        let tiles: Vec<layout::Tile> = self.panes.iter().map(|pane| pane.info().tile).collect();
+        let (width, height) = self.size;
+        let cx = Cx { shared: &self.shared, focused: false };
+        // The composer's rows depend on its width, which does not depend on its rows.
+        let rows = |id: PaneId| -> u16 {
+            let width = self.placed.area(id).map_or(width, |area| area.width);
+            self.panes.iter().find(|p| p.info().tile.id == id).map_or(1, |p| p.rows(&cx, width))
+        };
+        let ask = layout::Ask { width, height, focus: self.shared.focus, side: self.side, rows: &rows };
+        let mut placed = layout::place(&tiles, &self.arrangement, ask);
+        let moved = |a: &Placed, b: &Placed| a.area(composer::ID).map(|r| r.width) != b.area(composer::ID).map(|r| r.width);
+        if moved(&placed, &self.placed) {
+            let new = std::mem::replace(&mut self.placed, placed);
+            let rows = |id: PaneId| -> u16 {
+                let width = new.area(id).map_or(width, |area| area.width);
+                self.panes.iter().find(|p| p.info().tile.id == id).map_or(1, |p| p.rows(&cx, width))
+            };
+            let ask = layout::Ask { width, height, focus: self.shared.focus, side: self.side, rows: &rows };
+            placed = layout::place(&tiles, &self.arrangement, ask);
+            self.redraw.all = true;
+        }
+        if placed != self.placed {
+            self.placed = placed;
+            self.redraw.all = true;
+        }
+    }
+
+    /// The screen's rectangle.
+    #[must_use]
+    pub fn screen(&self) -> Rect {
+        Rect::new(0, 0, self.size.0, self.size.1)
+    }
+
+    /// Moves the focus; what is pending in the keys is forgotten.
+    pub fn focus(&mut self, id: PaneId) {
+        let Some(pane) = self.panes.iter().find(|p| p.info().tile.id == id) else { return };
+        if self.shared.focus == id {
+            return;
+        }
+        let slot = pane.info().tile.slot;
+        self.shared.focus = pane.info().tile.id;
+        if slot != Slot::Centre {
+            self.side = slot;
+        }
+        self.resolver.reset();
+        self.redraw.all = true;
+        self.place();
+    }
+
+    // --- marks --------------------------------------------------------------------------------------------------------------
+
+    pub fn mark(&mut self, id: PaneId) {
+        if let Some(at) = self.panes.iter().position(|p| p.info().tile.id == id) {
+            self.redraw.panes |= 1 << at;
+        }
+    }
+
+    pub fn mark_all(&mut self) {
+        self.redraw.all = true;
+    }
+
+    pub fn mark_status(&mut self) {
+        self.redraw.status = true;
+    }
+
+    // --- panes --------------------------------------------------------------------------------------------------------------
+
+    /// Does something with a pane, given what it may read.
+    pub fn with_pane<T>(&mut self, id: PaneId, act: impl FnOnce(&mut dyn Pane, &Cx<'_>) -> T) -> Option<T> {
+        let focused = self.shared.focus == id && self.overlays.is_empty() && self.typing.is_none();
+        let cx = Cx { shared: &self.shared, focused };
+        let pane = self.panes.iter_mut().find(|p| p.info().tile.id == id)?;
+        Some(act(pane.as_mut(), &cx))
+    }
+
+    #[must_use]
+    pub fn cx(&self) -> Cx<'_> {
+        Cx { shared: &self.shared, focused: false }
+    }
+
+    #[must_use]
+    pub fn pane(&self, id: PaneId) -> Option<&dyn Pane> {
+        self.panes.iter().find(|p| p.info().tile.id == id).map(AsRef::as_ref)
+    }
+
+    /// Where keys have a meaning now.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        if let Some(typing) = &self.typing {
+            return if typing.find.is_some() { Scope::Search } else { Scope::Command };
+        }
+        if let Some(overlay) = self.overlays.last() {
+            return overlay.scope();
+        }
+        self.pane_scope()
+    }
+
+    /// Where keys have a meaning in the focused pane, whatever lies over it.
+    #[must_use]
+    pub fn pane_scope(&self) -> Scope {
+        self.pane(self.shared.focus).map_or(Scope::Anywhere, |pane| pane.scope(&self.cx()))
+    }
+
+    /// Whether keys go to the composer.
+    #[must_use]
+    pub fn scope_is_composer(&self) -> bool {
+        self.typing.is_none() && self.overlays.is_empty() && self.shared.focus == composer::ID
+    }
+
+    /// Whether an Enter belongs to a paste that came as keys.
+    pub fn burst_enter(&mut self) -> bool {
+        let at = self.began + self.now().mono;
+        self.burst.enter(at)
+    }
+
+    /// Counts a key for telling pastes from typing.
+    pub fn burst_key(&mut self, key: Key, scope: Scope) {
+        let at = self.began + self.now().mono;
+        match key.typed() {
+            Some(_) if scope == Scope::Insert => self.burst.character(at),
+            _ if key == Key::plain(super::keymap::key::Code::Enter) => {}
+            _ => self.burst.other(),
+        }
+    }
+
+    /// The mode, as the status line names it.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        match self.scope() {
+            Scope::Command => Mode::Command,
+            Scope::Search => Mode::Search,
+            Scope::Insert | Scope::Prompt => Mode::Insert,
+            Scope::ComposerVisual => Mode::Visual,
+            _ => Mode::Normal,
+        }
+    }
+
+    // --- talking to the host ------------------------------------------------------------------------------------------------
+
+    fn tag(&mut self, waiting: Waiting) -> Tag {
+        let tag = self.next_tag;
+        self.next_tag += 1;
+        self.waiting.insert(tag, waiting);
+        tag
+    }
+
+    pub fn post(&mut self, command: Command) {
+        self.post_for(command, Waiting::Quiet);
+    }
+
+    pub fn post_for(&mut self, command: Command, waiting: Waiting) {
+        if !self.shared.is_up() && !matches!(waiting, Waiting::Quiet) {
+            self.refuse_offline();
+            return;
+        }
+        let tag = self.tag(waiting);
+        self.cmds.push(Cmd::Post { tag, command });
+    }
+
+    pub fn ask(&mut self, query: Query, waiting: Waiting) {
+        let tag = self.tag(waiting);
+        self.cmds.push(Cmd::Ask { tag, query });
+    }
+
+    /// Says that there is no host to tell it to. True when there is none.
+    pub fn refuse_offline(&mut self) -> bool {
+        if self.shared.is_up() {
+            return false;
+        }
+        self.warn("The host cannot be reached now, so nothing was changed.");
+        true
+    }
+
+    // --- talking to the person ----------------------------------------------------------------------------------------------
+
+    pub fn say(&mut self, text: impl Into<String>) {
+        let now = self.now();
+        self.notices.say(Level::Info, text, now);
+        self.mark_status();
+    }
+
+    pub fn warn(&mut self, text: impl Into<String>) {
+        let now = self.now();
+        self.notices.say(Level::Warning, text, now);
+        self.mark_status();
+    }
+
+    pub fn fail(&mut self, error: &crate::error::Error) {
+        let now = self.now();
+        self.notices.fail(error, now);
+        self.mark_status();
+    }
+
+    pub fn push_overlay(&mut self, overlay: Box<dyn Overlay>) {
+        self.resolver.reset();
+        self.overlays.push(overlay);
+        self.mark_all();
+    }
+
+    // --- the moment ---------------------------------------------------------------------------------------------------------
+
+    /// When something will change by itself. `None`: no timer is needed.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        let which_key =
+            self.pending.as_ref().filter(|p| !p.shown && !p.next.is_empty()).map(|p| p.since + super::overlay::which_key::DELAY);
+        let draft = self.draft.changed.map(|at| at + Duration::from_secs(1));
+        let cx = self.cx();
+        let panes = self.panes.iter().filter(|p| self.placed.shows(p.info().tile.id)).filter_map(|p| p.deadline(&cx)).min();
+        [self.notices.deadline(), draft, panes].into_iter().fold(which_key, earliest)
+    }
+
+    /// Whether anything on the screen is for the eyes of somebody who watches metrics.
+    #[must_use]
+    pub fn wants_metrics(&self) -> bool {
+        self.shared.awake && self.placed.shows(metrics::ID)
+    }
+
+    /// The model that an action without an argument is about: the one under the cursor in Models, else the one that answers next.
+    #[must_use]
+    pub fn model_at_hand(&self) -> Option<ModelRef> {
+        use super::pane::{Subject, models};
+        if self.shared.focus == models::ID
+            && let Some(Subject::Model(reference)) = self.pane(models::ID).and_then(|p| p.subject(&self.cx()))
+        {
+            return Some(reference);
+        }
+        self.shared.model()
+    }
+
+    /// The message that an action is about: the one under the cursor in Tree, else the selected one of the chat.
+    #[must_use]
+    pub fn node_at_hand(&self) -> Option<NodeId> {
+        use super::pane::{Subject, tree};
+        if self.shared.focus == tree::ID
+            && let Some(Subject::Node(node)) = self.pane(tree::ID).and_then(|p| p.subject(&self.cx()))
+        {
+            return Some(node);
+        }
+        self.shared.target().map(|n| n.id)
+    }
+
+    /// Whether an action would be refused now, and why: for help, palette and hints.
+    #[must_use]
+    pub fn refusal(&self, action: Action) -> Option<String> {
+        super::action::possible::refusal(self, action)
+    }
+
+    /// The chat, wherever the focus is.
+    pub fn mark_chat(&mut self) {
+        self.mark(chat::ID);
+    }
+}

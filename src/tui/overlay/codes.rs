@@ -1,0 +1,205 @@
+//! The code blocks of a message: copy one, save it, open it in the editor.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::Overlay;
+use super::choose::{Choose, Item};
+use super::prompt::{Prompt, Question};
+use crate::tui::action::{Action, Invocation, Scope};
+use crate::tui::format;
+use crate::tui::msg::Purpose;
+use crate::tui::output::Cursor;
+use crate::tui::paint::{Row, tint};
+use crate::tui::pane::rows::Rows;
+use crate::tui::pane::{Call, Cx, Intent, Outcome};
+use crate::tui::text::Code;
+use crate::tui::text::width::drawable;
+use crate::tui::theme::Role;
+
+/// Asks for the letter of the block to copy.
+#[must_use]
+pub fn pick(codes: Vec<Code>) -> Box<dyn Overlay> {
+    let items = codes
+        .into_iter()
+        .map(|code| {
+            let (text, what) = (code.text.clone(), format!("code block {}", code.label));
+            let mut item = Item::new(first_line(&code), drawable(&code.language).into_owned(), move || Intent::Copy {
+                text: text.clone(),
+                what: what.clone(),
+            });
+            item.letter = Some(code.label);
+            item
+        })
+        .collect();
+    Box::new(Choose::new("Copy which code block?", items, 0))
+}
+
+/// Shows all blocks, with what can be done with them.
+#[must_use]
+pub fn browse(codes: Vec<Code>) -> Box<dyn Overlay> {
+    Box::new(Codes { codes, rows: Rows::default() })
+}
+
+struct Codes {
+    codes: Vec<Code>,
+    rows: Rows,
+}
+
+fn first_line(code: &Code) -> String {
+    let line = code.text.lines().find(|l| !l.trim().is_empty()).unwrap_or_default();
+    crate::sanitise::cut(line.trim(), 60).into_owned()
+}
+
+/// What a block's file is called: by a path in its language line or first comment, else by its language.
+#[must_use]
+pub fn file_name(code: &Code) -> String {
+    let named = code.language.split_whitespace().find(|word| word.contains('.') && is_name(word));
+    if let Some(named) = named {
+        return named.to_owned();
+    }
+    let first = code.text.lines().next().unwrap_or_default();
+    let comment = first.trim().trim_start_matches(['/', '#', '-', '*', ';', '<', '!', ' ']).trim_end_matches(['-', '>', '*', '/', ' ']);
+    if !first.trim().is_empty() && first.trim() != comment && comment.contains('.') && is_name(comment) {
+        return comment.to_owned();
+    }
+    format!("block-{}.{}", code.label, extension(&code.language))
+}
+
+/// A name that is a file in this folder or below, and nothing else.
+fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 80
+        && !name.starts_with(['/', '.', '~', '-'])
+        && !name.contains("..")
+        && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '/'))
+        && name.rsplit('.').next().is_some_and(|end| !end.is_empty() && end.len() <= 10 && end.chars().all(char::is_alphanumeric))
+}
+
+/// The usual extension of a language.
+#[must_use]
+pub fn extension(language: &str) -> &str {
+    let word = language.split(|c: char| !(c.is_alphanumeric() || c == '+' || c == '#')).next().unwrap_or_default();
+    match word.to_lowercase().as_str() {
+        "rust" | "rs" => "rs",
+        "python" | "py" => "py",
+        "javascript" | "js" => "js",
+        "typescript" | "ts" => "ts",
+        "bash" | "sh" | "shell" | "zsh" => "sh",
+        "c" => "c",
+        "cpp" | "c++" => "cpp",
+        "csharp" | "c#" | "cs" => "cs",
+        "go" => "go",
+        "java" => "java",
+        "json" => "json",
+        "toml" => "toml",
+        "yaml" | "yml" => "yaml",
+        "html" => "html",
+        "css" => "css",
+        "sql" => "sql",
+        "markdown" | "md" => "md",
+        "ruby" | "rb" => "rb",
+        "lua" => "lua",
+        "diff" | "patch" => "diff",
+        "xml" => "xml",
+        _ => "txt",
+    }
+}
+
+impl Overlay for Codes {
+    fn scope(&self) -> Scope {
+        Scope::Overlay
+    }
+
+    fn title(&self, _cx: &Cx<'_>) -> String {
+        "Code blocks".to_owned()
+    }
+
+    fn size(&self, _cx: &Cx<'_>, (width, height): (u16, u16)) -> (u16, u16) {
+        let rows = u16::try_from(self.codes.len()).unwrap_or(u16::MAX);
+        (76.min(width.saturating_sub(4)), rows.saturating_add(1).min(height.saturating_sub(4)))
+    }
+
+    fn act(&mut self, call: &Call<'_>, _cx: &Cx<'_>) -> Outcome {
+        if self.rows.act(call, self.codes.len()) {
+            return Outcome::done();
+        }
+        let Some(code) = self.codes.get(self.rows.at) else { return Outcome::ignored() };
+        match call.action {
+            Action::Accept | Action::Activate | Action::Copy => {
+                Outcome::closed().with(Intent::Copy { text: code.text.clone(), what: format!("code block {}", code.label) })
+            }
+            Action::OpenEditor => Outcome::closed().with(Intent::Edit {
+                text: code.text.clone(),
+                extension: extension(&code.language).to_owned(),
+                purpose: Purpose::Code,
+            }),
+            Action::CodeSave => match call.args.first() {
+                Some(path) => Outcome::closed().with(Intent::Save { path: path.clone(), text: code.text.clone() }),
+                None => {
+                    let question = Question {
+                        label: "File".to_owned(),
+                        hint: "Relative to the folder that arbour was started in. A file that is there is never overwritten.".to_owned(),
+                        text: file_name(code),
+                        free: false,
+                    };
+                    Intent::Overlay(Prompt::new("Save the code block", Invocation::new(Action::CodeSave), vec![question])).into()
+                }
+            },
+            _ => Outcome::ignored(),
+        }
+    }
+
+    fn view(&mut self, cx: &Cx<'_>, area: Rect, buf: &mut Buffer) -> Option<Cursor> {
+        for (y, at) in self.rows.show(usize::from(area.height), self.codes.len()).enumerate() {
+            let y = u16::try_from(y).unwrap_or(u16::MAX);
+            let code = &self.codes[at];
+            let mut row = Row::new(buf, area, y);
+            let lines = format::plural(code.text.lines().count() as u64, "line");
+            row.right(&lines, cx.style(Role::Quiet), 20);
+            row.text(&code.label, cx.style(Role::CodeLabel)).gap(1);
+            row.text(&crate::tui::text::width::pad(&drawable(&code.language), 10), cx.style(Role::Quiet)).gap(1);
+            row.text(&drawable(&first_line(code)), cx.style(Role::CodeText));
+            if at == self.rows.at {
+                tint(buf, area, y, cx.style(Role::Selection));
+            }
+        }
+        None
+    }
+
+    fn foot(&self, cx: &Cx<'_>) -> String {
+        let key = |action| cx.key(Scope::Overlay, action);
+        format!(
+            "{} copies · {} saves · {} edits · {} closes",
+            key(Action::Accept),
+            key(Action::CodeSave),
+            key(Action::OpenEditor),
+            key(Action::Close)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(language: &str, text: &str) -> Code {
+        Code { label: "a".into(), language: language.into(), text: text.into() }
+    }
+
+    #[test]
+    fn names_are_guessed_and_stay_in_the_folder() {
+        for (language, text, name) in [
+            ("rust", "fn main() {}", "block-a.rs"),
+            ("python src/app.py", "", "src/app.py"),
+            ("toml", "# Cargo.toml\n[package]", "Cargo.toml"),
+            ("", "// src/lib.rs", "src/lib.rs"),
+            ("sh /etc/passwd.sh", "", "block-a.sh"),
+            ("sh", "# ../../.bashrc.sh", "block-a.sh"),
+            ("js", "x.y", "block-a.js"),
+            ("", "<!-- index.html -->", "index.html"),
+        ] {
+            assert_eq!(file_name(&code(language, text)), name, "{language:?} {text:?}");
+        }
+    }
+}

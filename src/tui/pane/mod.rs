@@ -1,0 +1,292 @@
+//! Panes: what is looked at. One file each, registered in [`PANES`]; the layout is data that names them.
+//!
+//! Owns: the trait, the registry, what panes ask for. Refuses: panes that know each other, hold channels or the state of
+//! conversations. Invariant: a pane changes nothing but its own view state and caches; everything else is an [`Intent`].
+
+pub mod chat;
+pub mod composer;
+pub mod conversations;
+pub mod metrics;
+pub mod models;
+pub mod rows;
+pub mod tree;
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::action::{Action, Invocation, Scope};
+use super::layout::{PaneId, Slot, Tile};
+use super::msg::{Purpose, Tag};
+use super::output::Cursor;
+use super::overlay::Overlay;
+use super::shared::Shared;
+use crate::error::{Error, Result};
+use crate::proto::{Command, ConversationId, Event, Level, ModelRef, NodeId, Query, Reply};
+
+/// A pane's entry in the registry.
+#[derive(Debug)]
+pub struct PaneInfo {
+    pub tile: Tile,
+    /// In its rule.
+    pub title: &'static str,
+    /// In the tab line of small screens; empty: no tab of its own.
+    pub tab: &'static str,
+    pub scope: Scope,
+}
+
+/// Every pane, in the order of `Tab`.
+pub static PANES: &[fn() -> Box<dyn Pane>] = &[models::pane, conversations::pane, chat::pane, composer::pane, tree::pane, metrics::pane];
+
+/// What a pane may read, and whether it has the focus.
+#[derive(Clone, Copy)]
+pub struct Cx<'a> {
+    pub shared: &'a Shared,
+    pub focused: bool,
+}
+
+impl Deref for Cx<'_> {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        self.shared
+    }
+}
+
+/// An action for a pane or an overlay.
+#[derive(Debug, Clone)]
+pub struct Call<'a> {
+    pub action: Action,
+    pub args: &'a [String],
+    pub count: Option<u32>,
+}
+
+impl Call<'_> {
+    /// The count, once when none was typed.
+    #[must_use]
+    pub fn times(&self) -> usize {
+        self.count.map_or(1, |n| n.max(1) as usize)
+    }
+}
+
+/// What somebody asks `update` to do.
+pub enum Intent {
+    /// Runs another action.
+    Call(Invocation),
+    Post(Command),
+    /// Posts, and says this once it is done.
+    PostAndSay(Command, String),
+    /// Opens a conversation, at a message when one is named.
+    Open(ConversationId, Option<NodeId>),
+    /// Makes the leaf below this message HEAD and shows it.
+    MakeHead(NodeId),
+    /// Shows the path that leads through this message, and selects it.
+    Show(NodeId),
+    /// Selects a message of the shown path; `None` is the last one.
+    Select(Option<NodeId>),
+    /// The selection is on this message, which is in view already: nothing scrolls.
+    Rest(Option<NodeId>),
+    /// This model answers next.
+    Choose(ModelRef),
+    Focus(PaneId),
+    Say(Level, String),
+    Fail(Error),
+    Overlay(Box<dyn Overlay>),
+    Copy {
+        text: String,
+        what: String,
+    },
+    Save {
+        path: String,
+        text: String,
+    },
+    Edit {
+        text: String,
+        extension: String,
+        purpose: Purpose,
+    },
+    /// Asks for the content of these messages of the shown conversation.
+    Contents(Vec<NodeId>),
+    /// Asks for a window of conversations.
+    Rows {
+        offset: u32,
+        limit: u32,
+    },
+    /// Asks something whose answer goes to this pane.
+    Ask {
+        pane: PaneId,
+        query: Query,
+    },
+    /// Sends a message although it was warned about.
+    SendAnyway,
+    /// Takes this theme on, remembered or only to look at it.
+    Theme {
+        name: String,
+        keep: bool,
+    },
+    Keymap(String),
+    /// Opens the `:` line with this text.
+    Line(String),
+    Quit(super::msg::Leave),
+}
+
+/// What an action led to.
+#[derive(Default)]
+pub struct Outcome {
+    /// Whether the action had a meaning here.
+    pub done: bool,
+    /// Overlays: this one is finished.
+    pub close: bool,
+    pub intents: Vec<Intent>,
+}
+
+impl Outcome {
+    /// It was not for me.
+    #[must_use]
+    pub fn ignored() -> Self {
+        Self::default()
+    }
+
+    #[must_use]
+    pub fn done() -> Self {
+        Self { done: true, ..Self::default() }
+    }
+
+    #[must_use]
+    pub fn closed() -> Self {
+        Self { done: true, close: true, ..Self::default() }
+    }
+
+    #[must_use]
+    pub fn with(mut self, intent: Intent) -> Self {
+        self.intents.push(intent);
+        self
+    }
+
+    #[must_use]
+    pub fn say(self, text: impl Into<String>) -> Self {
+        self.with(Intent::Say(Level::Info, text.into()))
+    }
+}
+
+impl From<Intent> for Outcome {
+    fn from(intent: Intent) -> Self {
+        Self::done().with(intent)
+    }
+}
+
+/// What a pane's cursor is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    Model(ModelRef),
+    Backend(String),
+    Conversation(ConversationId),
+    Node(NodeId),
+}
+
+/// What stands in a pane's rule.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Title {
+    pub left: String,
+    /// Quiet, after the title.
+    pub note: String,
+    /// At the right end.
+    pub right: String,
+}
+
+/// Which way a search goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seek {
+    /// The text changed: the nearest from where the search began.
+    Here,
+    Next,
+    Previous,
+    /// The search was given up: back to where it began.
+    Back,
+}
+
+/// Something to look at.
+pub trait Pane {
+    fn info(&self) -> &'static PaneInfo;
+
+    fn title(&self, cx: &Cx<'_>) -> Title {
+        let _ = cx;
+        Title { left: self.info().title.to_owned(), ..Title::default() }
+    }
+
+    /// Rows that a pane of weight 0 asks for at this width.
+    fn rows(&self, cx: &Cx<'_>, width: u16) -> u16 {
+        let _ = (cx, width);
+        self.info().tile.min
+    }
+
+    /// Where keys have a meaning now.
+    fn scope(&self, cx: &Cx<'_>) -> Scope {
+        let _ = cx;
+        self.info().scope
+    }
+
+    /// What the cursor is on: what actions without an argument act on.
+    fn subject(&self, cx: &Cx<'_>) -> Option<Subject> {
+        let _ = cx;
+        None
+    }
+
+    fn act(&mut self, call: &Call<'_>, cx: &Cx<'_>) -> Outcome;
+
+    /// Why an action of this pane is not possible now.
+    fn refuses(&self, action: Action, cx: &Cx<'_>) -> Option<&'static str> {
+        let _ = (action, cx);
+        None
+    }
+
+    /// Searches. Returns the place and number of hits, when the pane can be searched.
+    fn seek(&mut self, seek: Seek, times: usize, cx: &Cx<'_>) -> Option<(Outcome, usize, usize)> {
+        let _ = (seek, times, cx);
+        None
+    }
+
+    /// A filter as it is typed; `None` ends filtering. False: this pane is searched instead.
+    fn filter(&mut self, text: Option<&str>, cx: &Cx<'_>) -> (bool, Outcome) {
+        let _ = (text, cx);
+        (false, Outcome::ignored())
+    }
+
+    /// An event was applied.
+    fn event(&mut self, event: &Event, cx: &Cx<'_>) {
+        let _ = (event, cx);
+    }
+
+    /// The answer to an [`Intent::Ask`].
+    fn reply(&mut self, tag: Tag, reply: Result<Reply>, cx: &Cx<'_>) -> Outcome {
+        let _ = (tag, reply, cx);
+        Outcome::done()
+    }
+
+    fn view(&mut self, cx: &Cx<'_>, area: Rect, buf: &mut Buffer) -> Option<Cursor>;
+
+    /// Contents that were asked for are here.
+    fn contents(&mut self, cx: &Cx<'_>) -> Outcome {
+        let _ = cx;
+        Outcome::done()
+    }
+
+    /// What the last view found missing. Called after it.
+    fn wants(&mut self, cx: &Cx<'_>) -> Vec<Intent> {
+        let _ = cx;
+        Vec::new()
+    }
+
+    /// When what was shown will look different by itself.
+    fn deadline(&self, cx: &Cx<'_>) -> Option<Duration> {
+        let _ = cx;
+        None
+    }
+}
+
+/// Where panes stand unless somebody moved them.
+#[must_use]
+pub const fn tile(id: PaneId, slot: Slot, min: u16, weight: u16) -> Tile {
+    Tile { id, slot, min, weight, joined: false }
+}

@@ -1,0 +1,335 @@
+//! The conversation as a tree: every version of every message, where HEAD is, what is being written.
+//!
+//! Owns: the flattened rows, folds, hoisting and the cursor. Refuses: changing the tree (intents do). Invariant: rows are made anew only
+//! when the outline changes, never for a token; a line of messages without forks takes no indentation, so depth costs no columns.
+
+use std::collections::HashSet;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::rows::Rows;
+use super::{Call, Cx, Intent, Outcome, Pane, PaneInfo, Seek, Subject, Title, tile};
+use crate::core::Doc;
+use crate::proto::{ConversationId, Node, NodeId, Role as Speaker, State};
+use crate::tui::action::{Action, Scope};
+use crate::tui::format;
+use crate::tui::layout::Slot;
+use crate::tui::output::Cursor;
+use crate::tui::paint::{Row, tint};
+use crate::tui::shared::Shared;
+use crate::tui::text::width::{drawable, truncate, width};
+use crate::tui::theme::Role;
+
+pub const ID: &str = "tree";
+
+static INFO: PaneInfo = PaneInfo { tile: tile(ID, Slot::Right, 3, 3), title: "Tree", tab: "Tree", scope: Scope::Tree };
+
+#[must_use]
+pub fn pane() -> Box<dyn Pane> {
+    Box::new(Tree::default())
+}
+
+/// One row: a message and the guides before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct TreeRow {
+    node: NodeId,
+    guides: String,
+    /// Messages that are folded away below it.
+    hidden: usize,
+}
+
+#[derive(Default)]
+struct Tree {
+    rows: Rows,
+    lines: Vec<TreeRow>,
+    made: Option<(Option<ConversationId>, u64)>,
+    cursor: Option<NodeId>,
+    /// The selection of the chat that the cursor followed last.
+    followed: Option<NodeId>,
+    folded: HashSet<NodeId>,
+    hoisted: Option<NodeId>,
+    /// Nodes of the shown path.
+    path: HashSet<NodeId>,
+}
+
+impl Tree {
+    fn refresh(&mut self, shared: &Shared) {
+        let key = (shared.view.conversation, shared.revisions.doc);
+        if self.made != Some(key) {
+            if self.made.map(|(conversation, _)| conversation) != Some(key.0) {
+                self.folded.clear();
+                self.hoisted = None;
+                self.cursor = None;
+            }
+            self.lines = shared.doc().map(|doc| flatten(doc, self.hoisted, &self.folded)).unwrap_or_default();
+            self.path = match (shared.doc(), shared.view.leaf) {
+                (Some(doc), Some(leaf)) => doc.path(leaf).into_iter().collect(),
+                _ => HashSet::new(),
+            };
+            self.made = Some(key);
+            self.place(shared.doc());
+        }
+        // While somebody reads the chat, the cursor goes along.
+        let target = shared.view.selected.or(shared.view.leaf);
+        if shared.focus != ID && target.is_some() && target != self.followed {
+            self.followed = target;
+            self.cursor = target;
+            self.place(shared.doc());
+        }
+    }
+
+    /// Puts the row cursor on the node's row, or on the nearest ancestor that is shown.
+    fn place(&mut self, doc: Option<&Doc>) {
+        let mut at = self.cursor;
+        while let Some(node) = at {
+            if let Some(row) = self.lines.iter().position(|line| line.node == node) {
+                self.rows.at = row;
+                return;
+            }
+            at = doc.and_then(|doc| doc.node(node)).and_then(|n| n.parent);
+        }
+    }
+
+    fn go(&mut self, node: Option<NodeId>) -> Outcome {
+        if let Some(row) = node.and_then(|node| self.lines.iter().position(|line| line.node == node)) {
+            self.rows.at = row;
+            self.cursor = node;
+        }
+        Outcome::done()
+    }
+
+    fn current(&self) -> Option<NodeId> {
+        self.lines.get(self.rows.at).map(|line| line.node)
+    }
+
+    fn draw_row(&self, cx: &Cx<'_>, doc: &Doc, line: &TreeRow, mut row: Row<'_>) {
+        let Some(node) = doc.node(line.node) else { return };
+        row.gap(1);
+        // Deep forks keep at least half of the row for the text.
+        let most = row.left() / 2;
+        let guides = if width(&line.guides) > most {
+            let chars: Vec<char> = line.guides.chars().collect();
+            format!("…{}", chars[chars.len() - (most.max(1) - 1)..].iter().collect::<String>())
+        } else {
+            line.guides.clone()
+        };
+        row.text(&guides, cx.style(Role::Rule));
+        let on_path = self.path.contains(&node.id);
+        let (glyph, role) = glyph(doc, node, on_path);
+        row.text(glyph, cx.style(role)).gap(1);
+        if line.hidden > 0 {
+            row.right(&format!("+{}", line.hidden), cx.style(Role::Quiet), 8);
+        }
+        for name in doc.branch_names(node.id) {
+            row.right(&format!("⎇ {}", truncate(&drawable(name), 16)), cx.style(Role::Accent), 8);
+        }
+        let speaker = match node.role {
+            Speaker::User => Role::User,
+            Speaker::Assistant => Role::Assistant,
+            Speaker::System => Role::System,
+            Speaker::Tool => Role::Tool,
+        };
+        let quiet = cx.style(Role::Quiet);
+        row.text(&truncate(&who(node), 16), if on_path { cx.style(speaker) } else { quiet }).gap(1);
+        let said = match node.state {
+            state if state.is_running() => format!("{}…", state.word()),
+            State::Failed if node.snippet.is_empty() => "failed".to_owned(),
+            _ => drawable(&node.snippet).into_owned(),
+        };
+        let hit = matches(&cx.needle.text, &node.snippet);
+        row.text(
+            &said,
+            if hit {
+                cx.style(Role::SearchHit)
+            } else if on_path {
+                cx.style(Role::Text)
+            } else {
+                quiet
+            },
+        );
+    }
+}
+
+/// What a message is called: `you`, or the model without its maker and size where it is long.
+#[must_use]
+pub fn who(node: &Node) -> String {
+    match node.role {
+        Speaker::User => "you".to_owned(),
+        Speaker::System => "system".to_owned(),
+        Speaker::Tool => "tool".to_owned(),
+        Speaker::Assistant => {
+            let model = node.run.as_ref().map(|run| &run.model).or(node.model.as_ref());
+            model.map_or_else(|| "assistant".to_owned(), |m| drawable(&m.model).into_owned())
+        }
+    }
+}
+
+fn glyph(doc: &Doc, node: &Node, on_path: bool) -> (&'static str, Role) {
+    if node.role == Speaker::Assistant && node.state.is_running() {
+        return ("▸", Role::Running);
+    }
+    if doc.conversation.head == Some(node.id) {
+        return ("◉", Role::Accent);
+    }
+    match node.state {
+        State::Failed => ("✗", Role::Error),
+        State::Stopped => ("■", Role::Warning),
+        _ if on_path => ("●", Role::Text),
+        _ => ("○", Role::Quiet),
+    }
+}
+
+/// Whether a text holds what is searched for: lower case means any case.
+#[must_use]
+pub fn matches(needle: &str, text: &str) -> bool {
+    if needle.is_empty() {
+        return false;
+    }
+    if needle.chars().any(char::is_uppercase) { text.contains(needle) } else { text.to_lowercase().contains(needle) }
+}
+
+/// Rows in the order in which they are shown: parents before children, older siblings first.
+fn flatten(doc: &Doc, hoisted: Option<NodeId>, folded: &HashSet<NodeId>) -> Vec<TreeRow> {
+    let mut out = Vec::new();
+    // Node, the guides of what is above, and its connector when it is one of several.
+    let mut stack: Vec<(NodeId, String, Option<bool>)> = Vec::new();
+    let push = |stack: &mut Vec<(NodeId, String, Option<bool>)>, children: Vec<NodeId>, prefix: &str| {
+        let fork = children.len() > 1;
+        for (i, child) in children.iter().enumerate().rev() {
+            stack.push((*child, prefix.to_owned(), fork.then_some(i + 1 == children.len())));
+        }
+    };
+    let ids = |parent: Option<NodeId>| -> Vec<NodeId> { doc.children(parent).map(|n| n.id).collect() };
+    match hoisted.filter(|id| doc.node(*id).is_some_and(|n| !n.hidden)) {
+        Some(root) => push(&mut stack, vec![root], ""),
+        None => push(&mut stack, ids(None), ""),
+    }
+    while let Some((node, prefix, connector)) = stack.pop() {
+        let (guides, below) = match connector {
+            None => (prefix.clone(), prefix),
+            Some(last) => (format!("{prefix}{}", if last { "└─" } else { "├─" }), format!("{prefix}{}", if last { "  " } else { "│ " })),
+        };
+        let children = ids(Some(node));
+        let hidden = if folded.contains(&node) { descendants(doc, node) } else { 0 };
+        out.push(TreeRow { node, guides, hidden });
+        if hidden == 0 {
+            push(&mut stack, children, &below);
+        }
+    }
+    out
+}
+
+fn descendants(doc: &Doc, node: NodeId) -> usize {
+    let mut count = 0;
+    let mut stack = vec![node];
+    while let Some(at) = stack.pop() {
+        for child in doc.children(Some(at)) {
+            count += 1;
+            stack.push(child.id);
+        }
+    }
+    count
+}
+
+impl Pane for Tree {
+    fn info(&self) -> &'static PaneInfo {
+        &INFO
+    }
+
+    fn title(&self, cx: &Cx<'_>) -> Title {
+        let count = cx.doc().map_or(0, |doc| doc.conversation.row.messages.max(u32::try_from(self.lines.len()).unwrap_or(0)));
+        let note = self.hoisted.map(|_| "hoisted".to_owned()).unwrap_or_default();
+        Title { left: INFO.title.to_owned(), note, right: if count > 0 { format::grouped(u64::from(count)) } else { String::new() } }
+    }
+
+    fn subject(&self, _cx: &Cx<'_>) -> Option<Subject> {
+        self.current().map(Subject::Node)
+    }
+
+    fn act(&mut self, call: &Call<'_>, cx: &Cx<'_>) -> Outcome {
+        self.refresh(cx.shared);
+        if self.rows.act(call, self.lines.len()) {
+            self.cursor = self.current();
+            return Outcome::done();
+        }
+        let (Some(doc), Some(node)) = (cx.doc(), self.current()) else { return Outcome::ignored() };
+        match call.action {
+            Action::Activate | Action::MakeHead => Intent::MakeHead(node).into(),
+            Action::TreeParent => {
+                let mut at = Some(node);
+                for _ in 0..call.times() {
+                    at = at.and_then(|id| doc.node(id)).and_then(|n| n.parent).or(at);
+                }
+                self.go(at)
+            }
+            Action::TreeChild => {
+                self.folded.remove(&node);
+                self.made = None;
+                self.refresh(cx.shared);
+                let path = doc.path(doc.leaf_below(node));
+                let here = path.iter().position(|id| *id == node).unwrap_or(0);
+                let there = (here + call.times()).min(path.len().saturating_sub(1));
+                self.go(path.get(there).copied())
+            }
+            Action::Fold => {
+                if !self.folded.remove(&node) && doc.children(Some(node)).next().is_some() {
+                    self.folded.insert(node);
+                }
+                self.made = None;
+                self.cursor = Some(node);
+                self.refresh(cx.shared);
+                Outcome::done()
+            }
+            Action::Hoist => {
+                self.hoisted = if self.hoisted.is_some() { None } else { Some(node) };
+                self.made = None;
+                self.cursor = Some(node);
+                self.refresh(cx.shared);
+                Outcome::done()
+            }
+            _ => Outcome::ignored(),
+        }
+    }
+
+    fn seek(&mut self, seek: Seek, times: usize, cx: &Cx<'_>) -> Option<(Outcome, usize, usize)> {
+        self.refresh(cx.shared);
+        let doc = cx.doc()?;
+        let fits = |line: &TreeRow| doc.node(line.node).is_some_and(|n| matches(&cx.needle.text, &n.snippet));
+        let hits: Vec<usize> = (0..self.lines.len()).filter(|at| fits(&self.lines[*at])).collect();
+        let here = self.rows.at;
+        let n = match seek {
+            Seek::Back => return Some((Outcome::done(), 0, 0)),
+            _ if hits.is_empty() => return Some((Outcome::done(), 0, 0)),
+            Seek::Here => hits.iter().position(|at| *at >= here).unwrap_or(0),
+            Seek::Next => (hits.iter().position(|at| *at > here).unwrap_or(0) + times - 1) % hits.len(),
+            Seek::Previous => {
+                let before = hits.iter().rposition(|at| *at < here).unwrap_or(hits.len() - 1);
+                (before + hits.len() * times - (times - 1)) % hits.len()
+            }
+        };
+        self.rows.at = hits[n];
+        self.cursor = self.current();
+        Some((Outcome::done(), n + 1, hits.len()))
+    }
+
+    fn view(&mut self, cx: &Cx<'_>, area: Rect, buf: &mut Buffer) -> Option<Cursor> {
+        self.refresh(cx.shared);
+        let Some(doc) = cx.doc().filter(|_| !self.lines.is_empty()) else {
+            let (text, role) = match (cx.view.conversation.is_some() && cx.doc().is_none(), cx.attached()) {
+                (true, _) | (_, false) => ("░░░░░░░░░░", Role::Skeleton),
+                _ => ("Nothing yet.", Role::Quiet),
+            };
+            Row::new(buf, area, 0).gap(1).text(text, cx.style(role));
+            return None;
+        };
+        for (y, at) in self.rows.show(usize::from(area.height), self.lines.len()).enumerate() {
+            let y = u16::try_from(y).unwrap_or(u16::MAX);
+            self.draw_row(cx, doc, &self.lines[at], Row::new(buf, area, y));
+            if at == self.rows.at {
+                tint(buf, area, y, cx.style(if cx.focused { Role::Selection } else { Role::SelectionQuiet }));
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,319 @@
+//! What every pane may read: the replica, what this client looks at, the theme, the moment.
+//!
+//! Owns: the answers to "which conversation, which leaf, which model, how much context". Refuses: drawing and keys. Invariant: a
+//! pane reads this and never writes it; it asks for changes with an [`Intent`](super::pane::Intent).
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use super::action::{Action, Scope};
+use super::composer::Composer;
+use super::keymap::Keymap;
+use super::layout::PaneId;
+use super::msg::Now;
+use super::theme::{Role, Theme};
+use crate::core::{Doc, Replica, names, prompt};
+use crate::error::Error;
+use crate::proto::{
+    BackendKind, BackendState, ConversationId, DownloadState, ModelInfo, ModelRef, ModelState, Node, NodeId, Parameters, Role as Speaker,
+    Sample,
+};
+
+/// Where the link to the host stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Link {
+    /// Not attached yet; skeletons are shown.
+    Connecting,
+    Up,
+    /// Broken; a way back is being sought.
+    Lost(Error),
+    /// There is no way back.
+    Gone(Error),
+}
+
+/// What the composer's text is for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Writing {
+    /// A new message below the leaf.
+    Message,
+    /// Another version of a message.
+    Edit { node: NodeId, ask: bool, stash: String },
+    /// The system prompt.
+    System { stash: String },
+}
+
+/// What this client looks at. No other client is moved by it.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// `None`: a conversation that begins with the next message.
+    pub conversation: Option<ConversationId>,
+    /// The path that is shown ends here.
+    pub leaf: Option<NodeId>,
+    /// The selected message of the path; `None` is the last one.
+    pub selected: Option<NodeId>,
+    /// A message that was asked for and is not there yet: the view follows it.
+    pub awaited: Option<NodeId>,
+    /// Settings of a conversation that is not at the host yet.
+    pub system: Option<String>,
+    pub parameters: Parameters,
+    pub model: Option<ModelRef>,
+    pub writing: Writing,
+    /// The first screen was sent away.
+    pub looked_around: bool,
+    /// How often the selection was moved: whoever shows it scrolls to it when this changes.
+    pub reveal: u64,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self {
+            conversation: None,
+            leaf: None,
+            selected: None,
+            awaited: None,
+            system: None,
+            parameters: Parameters::default(),
+            model: None,
+            writing: Writing::Message,
+            looked_around: false,
+            reveal: 0,
+        }
+    }
+}
+
+/// Counts changes, so that caches know when they are old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Revisions {
+    pub rows: u64,
+    pub models: u64,
+    /// The outline or the settings of the shown conversation, or what is shown of it.
+    pub doc: u64,
+    /// The shown conversation was opened anew: nothing that was made of it holds.
+    pub epoch: u64,
+}
+
+/// What a search in a pane looks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Needle {
+    /// As typed; lower case means any case.
+    pub text: String,
+}
+
+/// Everything that panes share.
+pub struct Shared {
+    pub replica: Replica,
+    pub link: Link,
+    pub view: View,
+    /// In a cell because drawing fills its caches, and drawing reads all the rest.
+    pub composer: RefCell<Composer>,
+    pub theme: Theme,
+    pub keymap: Keymap,
+    /// Keys by name, as asked for: looking one up goes through all bindings.
+    hints: RefCell<HashMap<(Scope, Action), String>>,
+    pub now: Now,
+    pub zone: TimeZone,
+    /// The terminal's window has the focus, as far as it tells.
+    pub awake: bool,
+    /// The terminal is slow to take bytes.
+    pub slow: bool,
+    pub focus: PaneId,
+    /// The last metrics.
+    pub sample: Option<Sample>,
+    pub revisions: Revisions,
+    /// What is searched for in the chat and the tree.
+    pub needle: Needle,
+}
+
+impl Shared {
+    /// Before anything is known of a host.
+    #[must_use]
+    pub fn new(composer: Composer, theme: Theme, keymap: Keymap, zone: TimeZone, focus: PaneId) -> Self {
+        Self {
+            replica: Replica::default(),
+            link: Link::Connecting,
+            view: View::default(),
+            composer: RefCell::new(composer),
+            theme,
+            keymap,
+            hints: RefCell::default(),
+            now: Now::default(),
+            zone,
+            awake: true,
+            slow: false,
+            focus,
+            sample: None,
+            revisions: Revisions::default(),
+            needle: Needle::default(),
+        }
+    }
+
+    pub fn set_keymap(&mut self, keymap: Keymap) {
+        self.keymap = keymap;
+        self.hints.borrow_mut().clear();
+    }
+
+    /// The shortest key for an action in a scope, as people read it; its `:` name where it has none.
+    #[must_use]
+    pub fn key(&self, scope: Scope, action: Action) -> String {
+        let find = || self.keymap.hint(scope, action).unwrap_or_else(|| format!(":{}", action.info().map_or("", |info| info.name())));
+        self.hints.borrow_mut().entry((scope, action)).or_insert_with(find).clone()
+    }
+
+    /// The opened conversation.
+    #[must_use]
+    pub fn doc(&self) -> Option<&Doc> {
+        self.replica.docs.get(&self.view.conversation?)
+    }
+
+    /// A style of the theme.
+    #[must_use]
+    pub fn style(&self, role: Role) -> ratatui::style::Style {
+        self.theme.style(role)
+    }
+
+    /// The message that actions act on: the selected one, else the last of the path.
+    #[must_use]
+    pub fn target(&self) -> Option<&Node> {
+        let doc = self.doc()?;
+        doc.node(self.view.selected.or(self.view.leaf)?)
+    }
+
+    /// An answer of the shown conversation that is being produced: on the shown path first.
+    #[must_use]
+    pub fn running(&self) -> Option<&Node> {
+        let doc = self.doc()?;
+        self.view
+            .leaf
+            .and_then(|leaf| doc.node(leaf))
+            .filter(|n| n.role == Speaker::Assistant && n.state.is_running())
+            .or_else(|| doc.running().next())
+    }
+
+    /// The model that answers next: the conversation's, else the one that `names::default_model` finds.
+    #[must_use]
+    pub fn model(&self) -> Option<ModelRef> {
+        let own = match self.doc() {
+            Some(doc) => doc.conversation.row.model.clone(),
+            None => self.view.model.clone(),
+        };
+        own.or_else(|| {
+            let last = self.replica.settings.get("last_model").and_then(|v| serde_json::from_value(v.clone()).ok());
+            names::default_model(last.as_ref(), &self.replica.models, &self.replica.backends).ok()
+        })
+    }
+
+    /// What is known of the model that answers next.
+    #[must_use]
+    pub fn model_info(&self) -> Option<&ModelInfo> {
+        self.replica.model(&self.model()?)
+    }
+
+    #[must_use]
+    pub fn parameters(&self) -> &Parameters {
+        self.doc().map_or(&self.view.parameters, |doc| &doc.conversation.parameters)
+    }
+
+    #[must_use]
+    pub fn system(&self) -> Option<&str> {
+        match self.doc() {
+            Some(doc) => doc.conversation.system.as_deref(),
+            None => self.view.system.as_deref(),
+        }
+    }
+
+    /// The context that would really be in force, in tokens: what a load is asked for, where the backend takes that, else what the
+    /// backend says.
+    #[must_use]
+    pub fn context(&self) -> Option<u32> {
+        let info = self.model_info()?;
+        let asked = self.parameters().integer("context").and_then(|n| u32::try_from(n).ok());
+        match info.kind {
+            BackendKind::Ollama | BackendKind::Embedded => asked.or(info.context),
+            BackendKind::LlamaServer | BackendKind::OpenAi => info.context,
+        }
+        .or(info.context_max)
+    }
+
+    /// The size of the prompt for a draft below the leaf.
+    #[must_use]
+    pub fn usage(&self, draft: &str) -> prompt::Usage {
+        match (self.doc(), &self.view.writing) {
+            (Some(doc), Writing::Edit { node, ask: true, .. }) => prompt::usage(doc, doc.node(*node).and_then(|n| n.parent), draft),
+            (Some(doc), _) => prompt::usage(doc, self.view.leaf, draft),
+            (None, _) => {
+                let mut usage = prompt::Usage { tokens: 0, measured: false };
+                if let Some(system) = &self.view.system {
+                    usage.tokens += crate::core::estimate::text(system) + crate::core::estimate::PER_MESSAGE;
+                }
+                if !draft.is_empty() {
+                    usage.tokens += crate::core::estimate::text(draft) + crate::core::estimate::PER_MESSAGE;
+                }
+                usage
+            }
+        }
+    }
+
+    /// Whether this is the first screen: everybody has answered, nobody has a model, and nobody sent it away.
+    #[must_use]
+    pub fn is_welcome(&self) -> bool {
+        self.link == Link::Up
+            && self.replica.discovered
+            && !self.view.looked_around
+            && self.replica.models.is_empty()
+            && self.doc().is_none_or(|doc| doc.nodes().is_empty())
+            && !self.replica.backends.iter().any(|b| b.state == BackendState::Up && b.kind != BackendKind::Embedded)
+            && !self.replica.backends.iter().any(|b| matches!(b.state, BackendState::Unauthorized | BackendState::Starting))
+    }
+
+    /// A download that is going on or has failed and was not taken up again.
+    #[must_use]
+    pub fn download(&self) -> Option<&crate::proto::Download> {
+        self.replica
+            .downloads
+            .values()
+            .find(|d| matches!(d.state, DownloadState::Running | DownloadState::Checking | DownloadState::Failed))
+    }
+
+    /// Whether a host was reached, now or before.
+    #[must_use]
+    pub fn attached(&self) -> bool {
+        self.link != Link::Connecting
+    }
+
+    /// Whether the host can be told anything now.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.link == Link::Up
+    }
+
+    /// Seconds since a moment on the wall.
+    #[must_use]
+    pub fn since(&self, at: crate::proto::UnixMs) -> u64 {
+        u64::try_from((self.now.wall - at).max(0) / 1000).unwrap_or(0)
+    }
+}
+
+/// The glyph and role of a model's state.
+#[must_use]
+pub fn model_state(state: ModelState) -> (&'static str, Role) {
+    match state {
+        ModelState::Loaded => ("●", Role::Ok),
+        ModelState::Unloaded => ("○", Role::Quiet),
+        ModelState::Loading | ModelState::Downloading => ("◐", Role::Running),
+        ModelState::Sleeping => ("◌", Role::Quiet),
+        ModelState::Failed => ("✗", Role::Error),
+        ModelState::Unknown => ("·", Role::Quiet),
+    }
+}
+
+/// The later of two optional moments is of no use; the earlier one is when to wake.
+#[must_use]
+pub fn earliest(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
