@@ -141,7 +141,7 @@ impl Desktop {
         {
             let (done, answer) = tokio::sync::oneshot::channel();
             self.jobs.as_ref()?.send(native::Job { text, done }).ok()?;
-            return Some(answer.await.unwrap_or_else(|_| Err("the clipboard's thread has ended.".to_owned())));
+            Some(answer.await.unwrap_or_else(|_| Err("the clipboard's thread has ended.".to_owned())))
         }
         #[cfg(not(feature = "clipboard"))]
         {

@@ -217,7 +217,7 @@ fn ask_for(model: &mut Model, invocation: Invocation, _first: &str) {
             free: !argument.required,
         })
         .collect();
-    model.push_overlay(Prompt::new(info.what, invocation, questions));
+    model.push_overlay(Prompt::boxed(info.what, invocation, questions));
 }
 
 fn capital(text: &str) -> String {

@@ -292,7 +292,7 @@ fn stack(placed: &mut Placed, tiles: &[Tile], column: Rect, arrangement: &Arrang
     let heights = heights(tiles, room, arrangement, ask);
     let mut y = column.y;
     for (i, (tile, height)) in tiles.iter().zip(heights).enumerate() {
-        let title = (framed || i > 0).then(|| Rect { y, height: 1, ..column });
+        let title = (framed || i > 0).then_some(Rect { y, height: 1, ..column });
         if let Some(rule) = title {
             placed.rules.push(rule);
             y += 1;

@@ -13,7 +13,6 @@ pub mod frame;
 pub mod keymap;
 mod keys;
 pub mod layout;
-mod line;
 pub mod model;
 pub mod msg;
 mod notices;

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use ratatui::layout::Rect;
 
 use super::action::{Action, Scope};
+use super::command_line::CommandLine;
 use super::composer::burst::Burst;
 use super::keymap::{Key, Mode, Next, Options, Resolver};
 use super::layout::{self, Arrangement, PaneId, Placed, Slot};
-use super::line::Line;
 use super::msg::{Cmd, Now, Tag};
 use super::notices::Notices;
 use super::output::Cursor;
@@ -65,9 +65,9 @@ pub enum Waiting {
     OpenFile,
 }
 
-/// The `:` or `/` line.
+/// Which line is typed into.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Typing {
-    pub line: Line,
     /// The pane that is searched or filtered; `None`: it is the `:` line.
     pub find: Option<PaneId>,
     /// The search as it was before.
@@ -133,6 +133,10 @@ pub struct Model {
     /// Metrics are being sent.
     pub watching: bool,
     pub first_run_asked: bool,
+    /// The `:` line and the `/` line, with their histories.
+    pub command_line: CommandLine,
+    pub search_line: CommandLine,
+    /// Both histories, each line with its sign, oldest first.
     pub history: Vec<String>,
     next_tag: Tag,
     pub cmds: Vec<Cmd>,
@@ -184,12 +188,25 @@ impl Model {
             leaving: false,
             watching: false,
             first_run_asked: false,
+            command_line: CommandLine::new(with_sign(&setup.history, ':')),
+            search_line: CommandLine::new(with_sign(&setup.history, '/')),
             history: setup.history,
             next_tag: 1,
             cmds: Vec::new(),
         };
         model.place();
         model
+    }
+
+    /// The line that is typed into.
+    #[must_use]
+    pub fn line(&self) -> Option<&CommandLine> {
+        self.typing.as_ref().map(|typing| if typing.find.is_some() { &self.search_line } else { &self.command_line })
+    }
+
+    pub fn line_mut(&mut self) -> Option<&mut CommandLine> {
+        let search = self.typing.as_ref()?.find.is_some();
+        Some(if search { &mut self.search_line } else { &mut self.command_line })
     }
 
     #[must_use]
@@ -453,4 +470,9 @@ impl Model {
     pub fn mark_chat(&mut self) {
         self.mark(chat::ID);
     }
+}
+
+/// The lines of a history that begin with a sign, without it.
+fn with_sign(history: &[String], sign: char) -> Vec<String> {
+    history.iter().filter_map(|line| line.strip_prefix(sign)).map(str::to_owned).collect()
 }

@@ -3,9 +3,9 @@
 //! Invariant: the mode's name is always there; hints name only keys that work now, the most useful first, cut with `…`.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 
-use super::action::{Action, Scope};
+use super::action::{ALL, Action, Scope};
 use super::format;
 use super::keymap::{Mode, show_keys};
 use super::model::Model;
@@ -203,21 +203,21 @@ fn draw_line(model: &Model, area: Rect, buf: &mut Buffer) -> Option<Cursor> {
         row.text(&format!(" {mode} "), model.shared.style(role)).gap(1);
     }
     row.text(if typing.find.is_some() { "/" } else { ":" }, model.shared.style(Role::Accent));
-    let (before, after) = typing.line.split();
-    let before = drawable(before).into_owned();
-    let room = row.left().saturating_sub(2);
-    let shown = super::text::width::truncate_start(&before, room);
+    let line = model.line()?;
+    let (shown, column) = line.line().view(row.left());
+    let at = Position::new((row.x() + u16::try_from(column).unwrap_or(0)).min(area.right().saturating_sub(1)), area.y);
     row.text(&shown, model.shared.style(Role::Text));
-    let x = row.x().min(area.right().saturating_sub(1));
-    row.foreign(after, model.shared.style(Role::Text));
-    if let Some(hint) = line_hint(model) {
+    if let Some(hint) = line_hint(typing.find.is_none(), line.text()) {
         row.gap(2).text(&hint, model.shared.style(Role::Placeholder));
     }
-    Some(Cursor { at: ratatui::layout::Position::new(x, area.y), shape: Shape::Bar })
+    Some(Cursor { at, shape: Shape::Bar })
 }
 
-/// What the command that is typed takes.
-fn line_hint(model: &Model) -> Option<String> {
-    let typing = model.typing.as_ref().filter(|t| t.find.is_none())?;
-    typing.line.hint()
+/// What the command that is typed takes and does.
+fn line_hint(command: bool, text: &str) -> Option<String> {
+    let word = text.trim();
+    let info = ALL.iter().filter(|_| command).find(|info| std::iter::once(&info.id).chain(info.names).any(|name| *name == word))?;
+    let usage = info.usage();
+    let arguments = usage.strip_prefix(info.name()).unwrap_or_default().trim();
+    Some(format!("{arguments} {}", info.what).trim().to_owned())
 }

@@ -58,10 +58,8 @@ pub fn view(model: &mut Model, canvas: &mut Buffer) -> Option<Cursor> {
             cursor = told.flatten();
         }
     }
-    if all || marks.panes != 0 {
-        if let Some(tabs) = model.placed.tabs {
-            draw_tabs(model, tabs, canvas);
-        }
+    if let Some(tabs) = model.placed.tabs.filter(|_| all || marks.panes != 0) {
+        draw_tabs(model, tabs, canvas);
     }
     if all || marks.status {
         let area = model.placed.status;
@@ -97,27 +95,28 @@ fn draw_overlays(model: &mut Model, screen: Rect, canvas: &mut Buffer) -> Option
 }
 
 fn has_completions(model: &Model) -> bool {
-    model.typing.as_ref().is_some_and(|t| !t.line.completions().0.is_empty())
+    model.line().is_some_and(|line| line.round().is_some())
 }
 
 /// What the `:` line can be completed with, above it.
 fn draw_completions(model: &Model, screen: Rect, canvas: &mut Buffer) {
-    let Some(typing) = &model.typing else { return };
-    let (items, at) = typing.line.completions();
+    let Some((items, at)) = model.line().and_then(|line| line.round()) else { return };
     if items.is_empty() || screen.height < 6 {
         return;
     }
+    let at = at.unwrap_or(items.len() - 1);
     let rows = items.len().min(10);
-    let widest = items.iter().map(|item| width(item)).max().unwrap_or(10);
-    let size = (u16::try_from(widest + 2).unwrap_or(u16::MAX).min(screen.width.saturating_sub(4)), u16::try_from(rows).unwrap_or(10));
-    let rect =
-        Rect { x: screen.x, y: screen.bottom().saturating_sub(size.1 + 3), width: (size.0 + 4).min(screen.width), height: size.1 + 2 };
+    let widest =
+        items.iter().map(|item| width(&item.text) + if item.about.is_empty() { 0 } else { width(&item.about) + 2 }).max().unwrap_or(10);
+    let columns = u16::try_from(widest + 4).unwrap_or(u16::MAX).min(screen.width);
+    let rows16 = u16::try_from(rows).unwrap_or(10);
+    let rect = Rect { x: screen.x, y: screen.bottom().saturating_sub(rows16 + 3), width: columns, height: rows16 + 2 };
     let cx = Cx { shared: &model.shared, focused: true };
     let inner = overlay::frame(&cx, rect, "", "", canvas);
     let first = (at + 1).saturating_sub(rows);
     for (y, item) in items.iter().skip(first).take(rows).enumerate() {
         let y16 = u16::try_from(y).unwrap_or(0);
-        Row::new(canvas, inner, y16).foreign(item, cx.style(Role::Text));
+        Row::new(canvas, inner, y16).foreign(&item.text, cx.style(Role::Text)).gap(2).foreign(&item.about, cx.style(Role::Quiet));
         if first + y == at {
             super::paint::tint(canvas, inner, y16, cx.style(Role::Selection));
         }

@@ -189,7 +189,7 @@ pub fn rename(model: &mut Model, title: Option<&String>) {
         None => {
             let text = model.shared.replica.rows.get(&conversation).map(|row| row.title.clone()).unwrap_or_default();
             let question = Question { label: "Title".to_owned(), hint: String::new(), text, free: false };
-            model.push_overlay(Prompt::new("Rename the conversation", Invocation::new(Action::Rename), vec![question]));
+            model.push_overlay(Prompt::boxed("Rename the conversation", Invocation::new(Action::Rename), vec![question]));
         }
     }
 }
@@ -204,5 +204,5 @@ pub fn delete(model: &mut Model) {
     let messages = crate::tui::format::plural(u64::from(row.map_or(0, |row| row.messages)), "message");
     let text = vec![format!("“{}” with {messages} goes for good.", drawable(&title)), "This cannot be undone.".to_owned()];
     let yes = Intent::Post(Command::DeleteConversation { conversation });
-    model.push_overlay(Confirm::new("Delete the conversation?", text, "deletes it", yes));
+    model.push_overlay(Confirm::boxed("Delete the conversation?", text, "deletes it", yes));
 }

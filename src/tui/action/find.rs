@@ -2,15 +2,15 @@
 
 use super::{Action, Scope};
 use crate::proto::{Query, Role as Speaker, SearchHit};
-use crate::tui::command_line;
+use crate::tui::command_line::{self, Lists};
+use crate::tui::composer::Edit;
 use crate::tui::format;
 use crate::tui::keys;
-use crate::tui::line::{Candidates, Line};
 use crate::tui::model::{Model, Typing, Waiting};
 use crate::tui::msg::Cmd;
 use crate::tui::overlay::choose::{Choose, Item};
 use crate::tui::overlay::{help, palette};
-use crate::tui::pane::{Call, Intent, PANES, Seek, chat, composer};
+use crate::tui::pane::{Call, Intent, Seek, chat, composer};
 use crate::tui::perform;
 use crate::tui::text::width::drawable;
 use crate::tui::theme::Role;
@@ -20,17 +20,10 @@ const HISTORY: usize = 500;
 
 /// `:`.
 pub fn open_line(model: &mut Model, text: &str) {
-    let line = new_line(model, ':', text);
-    model.typing = Some(Typing { line, find: None, before: String::new() });
+    model.command_line.open(text);
+    model.typing = Some(Typing { find: None, before: String::new() });
     model.resolver.reset();
     model.mark_all();
-}
-
-fn new_line(model: &Model, sign: char, text: &str) -> Line {
-    let history = model.history.iter().filter_map(|line| line.strip_prefix(sign)).map(str::to_owned).collect();
-    let mut line = Line::new(history);
-    line.insert(text);
-    line
 }
 
 /// `/`: searches the focused pane; from the composer, the chat.
@@ -44,8 +37,8 @@ pub fn find(model: &mut Model, text: Option<&String>) {
         }
         None => {
             let before = model.shared.needle.text.clone();
-            let line = new_line(model, '/', "");
-            model.typing = Some(Typing { line, find: Some(pane), before });
+            model.search_line.open("");
+            model.typing = Some(Typing { find: Some(pane), before });
             model.mark_all();
         }
     }
@@ -84,8 +77,8 @@ pub fn seek(model: &mut Model, seek: Seek, times: usize) {
 
 /// Text for the open line.
 pub fn typed(model: &mut Model, text: &str) {
-    if let Some(typing) = &mut model.typing {
-        typing.line.insert(text);
+    if let Some(line) = model.line_mut() {
+        line.insert(text);
     }
     line_changed(model);
 }
@@ -94,7 +87,7 @@ fn line_changed(model: &mut Model) {
     model.mark_status();
     let Some(typing) = &model.typing else { return };
     let Some(pane) = typing.find else { return model.mark_all() };
-    let text = typing.line.text().to_owned();
+    let text = model.search_line.text().to_owned();
     look_for(model, pane, &text);
     if !model.shared.needle.text.is_empty() {
         let found = model.with_pane(pane, |pane, cx| pane.seek(Seek::Here, 1, cx)).flatten();
@@ -106,29 +99,24 @@ fn line_changed(model: &mut Model) {
 
 /// An action while a line is open. False: it is no matter of the line.
 pub fn line(model: &mut Model, call: &Call<'_>) -> bool {
-    let Some(typing) = &mut model.typing else { return false };
+    let command = model.typing.as_ref().is_some_and(|typing| typing.find.is_none());
+    let Some(line) = model.line_mut() else { return false };
     match call.action {
+        // As in vim: a backspace in an empty line leaves it.
+        Action::Edit(Edit::Backspace) if line.text().is_empty() => cancel_line(model),
         Action::Edit(edit) => {
-            let empty = typing.line.text().is_empty();
-            // As in vim: a backspace in an empty line leaves it.
-            if empty && edit == crate::tui::composer::Edit::Backspace {
-                cancel_line(model);
-                return true;
-            }
-            typing.line.edit(edit, call.times());
+            line.edit(edit, call.count);
             line_changed(model);
         }
-        Action::HistoryPrevious => {
-            typing.line.previous();
-            line_changed(model);
-        }
-        Action::HistoryNext => {
-            typing.line.next();
+        Action::HistoryPrevious | Action::HistoryNext => {
+            line.recall(call.action == Action::HistoryPrevious);
             line_changed(model);
         }
         Action::Complete | Action::CompleteBack => {
-            if typing.find.is_none() {
-                complete(model, call.action == Action::CompleteBack);
+            if command {
+                let names = names(model);
+                model.command_line.complete(&names.lists(), call.action == Action::CompleteBack);
+                model.mark_all();
             }
         }
         Action::Accept | Action::Activate => accept_line(model),
@@ -138,31 +126,48 @@ pub fn line(model: &mut Model, call: &Call<'_>) -> bool {
     true
 }
 
-fn complete(model: &mut Model, back: bool) {
-    let candidates = candidates(model);
-    if let Some(typing) = &mut model.typing {
-        typing.line.complete(&candidates, back);
+/// The names that there are now.
+pub struct Names {
+    models: Vec<String>,
+    branches: Vec<String>,
+    conversations: Vec<(String, String)>,
+    themes: Vec<String>,
+    keymaps: Vec<String>,
+    topics: Vec<String>,
+}
+
+impl Names {
+    #[must_use]
+    pub fn lists(&self) -> Lists<'_> {
+        Lists {
+            models: &self.models,
+            branches: &self.branches,
+            conversations: &self.conversations,
+            themes: &self.themes,
+            keymaps: &self.keymaps,
+            topics: &self.topics,
+        }
     }
-    model.mark_all();
 }
 
 /// What arguments can be completed with.
 #[must_use]
-pub fn candidates(model: &Model) -> Candidates {
+pub fn names(model: &Model) -> Names {
     let replica = &model.shared.replica;
-    Candidates {
+    let rows = replica.rows_by_update().into_iter().take(200);
+    Names {
         models: replica.models.iter().map(|m| m.reference().to_string()).collect(),
         branches: model.shared.doc().map(|doc| doc.conversation.branches.keys().cloned().collect()).unwrap_or_default(),
-        conversations: replica.rows_by_update().into_iter().take(200).map(|r| r.title.clone()).filter(|t| !t.is_empty()).collect(),
+        conversations: rows.map(|row| (row.id.to_string(), row.title.clone())).collect(),
         themes: model.themes.names().into_iter().map(str::to_owned).collect(),
         keymaps: crate::tui::keymap::names(&model.keymaps),
-        panes: PANES.iter().map(|make| make().info().tile.id.to_owned()).collect(),
+        topics: help::TOPICS.iter().map(|topic| (*topic).to_owned()).collect(),
     }
 }
 
 fn accept_line(model: &mut Model) {
+    let text = model.line_mut().map(|line| line.take()).unwrap_or_default().trim().to_owned();
     let Some(typing) = model.typing.take() else { return };
-    let text = typing.line.text().trim().to_owned();
     model.mark_all();
     let sign = if typing.find.is_some() { '/' } else { ':' };
     if !text.is_empty() {

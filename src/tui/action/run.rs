@@ -141,15 +141,19 @@ fn talk_complete(model: &mut Model, back: bool) {
         talk::draft_changed(model);
         return;
     }
-    let token = model.shared.composer.borrow().token();
     let text = model.shared.composer.borrow().text();
-    let items: Vec<String> = if let Some(word) = token.strip_prefix('/').filter(|_| text.trim_start() == token) {
-        super::alias::ALIASES.iter().map(|(name, _)| *name).filter(|name| name.starts_with(word)).map(|name| format!("/{name} ")).collect()
-    } else if text.starts_with("/model ") {
-        let names = model.shared.replica.models.iter().map(|m| m.reference().to_string());
-        names.filter(|name| name.contains(token.as_str())).collect()
-    } else {
-        Vec::new()
+    // Only a command at the beginning of the message is completed; any other text is the writer's own.
+    let items: Vec<String> = match text.strip_prefix('/').filter(|line| !line.contains('\n')) {
+        Some(line) => {
+            let token = model.shared.composer.borrow().token();
+            let names = find::names(model);
+            let (start, candidates) = crate::tui::command_line::candidates(line, &names.lists());
+            // What a candidate replaces and what the composer completes must begin at the same place.
+            let head = &line[start..line.len() - token.trim_start_matches('/').len().min(line.len() - start)];
+            let slash = if token.starts_with('/') { "/" } else { "" };
+            candidates.iter().filter_map(|c| c.text.strip_prefix(head)).map(|rest| format!("{slash}{rest}")).collect()
+        }
+        None => Vec::new(),
     };
     if items.is_empty() {
         return model.say("Nothing to complete here.");

@@ -8,6 +8,7 @@ use super::{Action, Invocation};
 use crate::core::parameters;
 use crate::error::{Error, Kind};
 use crate::proto::{BackendKind, Command, Content, ConversationId, DownloadState, NodeId, Part, Query, Role, State, content_text};
+use crate::tui::command_line::{Slash, slash};
 use crate::tui::composer::Outcome as Edited;
 use crate::tui::format;
 use crate::tui::layout::PaneId;
@@ -84,8 +85,17 @@ pub fn send(model: &mut Model) {
     if text.trim().is_empty() {
         return;
     }
-    if text.trim_start().starts_with('/') && super::alias::run(model, text.trim()) {
-        return;
+    match slash(&text) {
+        Slash::Message => {}
+        Slash::Run(invocation) => {
+            model.shared.composer.borrow_mut().take();
+            draft_changed(model);
+            return crate::tui::keys::invoke(model, invocation, None);
+        }
+        Slash::Wrong(error) => {
+            let sentences = std::iter::once(error.message).chain(error.hints).map(|s| drawable(&s).into_owned()).collect();
+            return model.push_overlay(Confirm::boxed("Send it as a message?", sentences, "sends it", Intent::SendAnyway));
+        }
     }
     if ready(model) && fits(model, &text) {
         post_message(model, text);
@@ -148,7 +158,7 @@ fn fits(model: &mut Model, text: &str) -> bool {
     if matches!(kind, Some(BackendKind::Ollama | BackendKind::Embedded)) {
         text.push("`:set context N` loads the model with a larger one.".to_owned());
     }
-    model.push_overlay(Confirm::new("Too long for the context", text, "sends it all the same", Intent::SendAnyway));
+    model.push_overlay(Confirm::boxed("Too long for the context", text, "sends it all the same", Intent::SendAnyway));
     false
 }
 

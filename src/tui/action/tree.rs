@@ -58,7 +58,7 @@ pub fn branch(model: &mut Model, name: Option<&String>) {
             text: String::new(),
             free: false,
         };
-        return model.push_overlay(Prompt::new("Name a branch here", Invocation::new(Action::Branch), vec![question]));
+        return model.push_overlay(Prompt::boxed("Name a branch here", Invocation::new(Action::Branch), vec![question]));
     };
     let Some(conversation) = model.shared.view.conversation else { return };
     if model.refuse_offline() {

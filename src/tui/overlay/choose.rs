@@ -6,9 +6,9 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::field::Field;
-use super::{Overlay, palette};
+use super::{Overlay, field, palette};
 use crate::tui::action::{Action, Scope};
+use crate::tui::command_line::Line;
 use crate::tui::composer::Edit;
 use crate::tui::output::Cursor;
 use crate::tui::paint::{Row, tint};
@@ -69,7 +69,7 @@ pub struct Choose {
     pub intro: Vec<String>,
     items: Vec<Item>,
     shown: Vec<Shown>,
-    field: Field,
+    line: Line,
     rows: Rows,
     back: Option<Make>,
 }
@@ -83,7 +83,7 @@ impl Choose {
             intro: Vec::new(),
             items,
             shown: Vec::new(),
-            field: Field::default(),
+            line: Line::default(),
             rows: Rows::default(),
             back: None,
         };
@@ -128,7 +128,7 @@ impl Choose {
     }
 
     fn narrow(&mut self) -> Outcome {
-        let typed = self.field.text().trim();
+        let typed = self.line.text().trim();
         let lettered = self.items.iter().position(|item| item.letter.as_deref().is_some_and(|letter| letter == typed));
         if let Some(at) = lettered {
             return Outcome::closed().with((self.items[at].choose)());
@@ -186,16 +186,14 @@ impl Overlay for Choose {
     }
 
     fn typed(&mut self, text: &str, _cx: &Cx<'_>) -> Outcome {
-        self.field.insert(text);
+        self.line.insert(text);
         self.narrow()
     }
 
     fn edit(&mut self, edit: Edit, times: usize, _cx: &Cx<'_>) -> Outcome {
-        let before = self.field.text().to_owned();
-        if !self.field.edit(edit, times) {
-            return Outcome::ignored();
-        }
-        if self.field.text() == before { Outcome::done() } else { self.narrow() }
+        let before = self.line.text().to_owned();
+        self.line.edit(edit, u32::try_from(times).ok());
+        if self.line.text() == before { Outcome::done() } else { self.narrow() }
     }
 
     fn closed(&mut self) -> Outcome {
@@ -211,7 +209,7 @@ impl Overlay for Choose {
             }
         }
         let line = Rect { y: area.y + y, height: 1.min(area.height.saturating_sub(y)), ..area };
-        let cursor = self.field.view(cx, "› ", "type to narrow", line, buf);
+        let cursor = field::draw(&self.line, cx, "› ", "type to narrow", line, buf);
         let list = Rect { y: line.bottom(), height: area.bottom().saturating_sub(line.bottom()), ..area };
         if self.shown.is_empty() {
             Row::new(buf, list, 0).text("Nothing fits.", cx.style(Role::Quiet));

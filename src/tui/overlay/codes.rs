@@ -143,7 +143,7 @@ impl Overlay for Codes {
                         text: file_name(code),
                         free: false,
                     };
-                    Intent::Overlay(Prompt::new("Save the code block", Invocation::new(Action::CodeSave), vec![question])).into()
+                    Intent::Overlay(Prompt::boxed("Save the code block", Invocation::new(Action::CodeSave), vec![question])).into()
                 }
             },
             _ => Outcome::ignored(),

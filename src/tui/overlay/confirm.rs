@@ -20,7 +20,7 @@ pub struct Confirm {
 
 impl Confirm {
     #[must_use]
-    pub fn new(title: impl Into<String>, text: Vec<String>, word: &'static str, yes: Intent) -> Box<dyn Overlay> {
+    pub fn boxed(title: impl Into<String>, text: Vec<String>, word: &'static str, yes: Intent) -> Box<dyn Overlay> {
         Box::new(Self { title: title.into(), text, yes: Some(yes), word })
     }
 }

@@ -40,6 +40,9 @@ pub fn here(cx: &Cx<'_>, scope: Scope, pane: Scope, why: impl Fn(Action) -> Opti
     Box::new(Choose::new(format!("Keys here ({})", cx.keymap.name()), items, 0))
 }
 
+/// Topics beside actions.
+pub const TOPICS: &[&str] = &["keys", "servers", "parameters", "commands"];
+
 /// A topic: an action by any of its names, or one of a few words.
 #[must_use]
 pub fn topic(cx: &Cx<'_>, name: &str) -> Option<Box<dyn Overlay>> {

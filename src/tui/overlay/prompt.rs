@@ -3,9 +3,9 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::Overlay;
-use super::field::Field;
+use super::{Overlay, field};
 use crate::tui::action::{Action, Invocation, Scope};
+use crate::tui::command_line::Line;
 use crate::tui::composer::Edit;
 use crate::tui::output::Cursor;
 use crate::tui::paint::{Row, wrap};
@@ -27,16 +27,16 @@ pub struct Prompt {
     title: String,
     questions: Vec<Question>,
     answers: Vec<String>,
-    field: Field,
+    line: Line,
     invocation: Invocation,
 }
 
 impl Prompt {
     /// Runs `invocation` with the answers behind the arguments that it has.
     #[must_use]
-    pub fn new(title: impl Into<String>, invocation: Invocation, questions: Vec<Question>) -> Box<dyn Overlay> {
-        let field = Field::new(questions.first().map_or("", |q| &q.text));
-        Box::new(Self { title: title.into(), questions, answers: Vec::new(), field, invocation })
+    pub fn boxed(title: impl Into<String>, invocation: Invocation, questions: Vec<Question>) -> Box<dyn Overlay> {
+        let line = Line::new(questions.first().map_or("", |q| &q.text));
+        Box::new(Self { title: title.into(), questions, answers: Vec::new(), line, invocation })
     }
 
     fn question(&self) -> Option<&Question> {
@@ -63,14 +63,15 @@ impl Overlay for Prompt {
         if !matches!(call.action, Action::Accept | Action::Activate) {
             return Outcome::ignored();
         }
-        let text = self.field.text().trim().to_owned();
+        let text = self.line.text().trim().to_owned();
         let Some(question) = self.question() else { return Outcome::closed() };
         if text.is_empty() && !question.free {
             return Outcome::done();
         }
         self.answers.push(text);
         if let Some(next) = self.question() {
-            self.field = Field::new(&next.text);
+            let text = next.text.clone();
+            self.line.set(&text);
             return Outcome::done();
         }
         let mut invocation = self.invocation.clone();
@@ -83,12 +84,13 @@ impl Overlay for Prompt {
     }
 
     fn typed(&mut self, text: &str, _cx: &Cx<'_>) -> Outcome {
-        self.field.insert(text);
+        self.line.insert(text);
         Outcome::done()
     }
 
     fn edit(&mut self, edit: Edit, times: usize, _cx: &Cx<'_>) -> Outcome {
-        if self.field.edit(edit, times) { Outcome::done() } else { Outcome::ignored() }
+        self.line.edit(edit, u32::try_from(times).ok());
+        Outcome::done()
     }
 
     fn view(&mut self, cx: &Cx<'_>, area: Rect, buf: &mut Buffer) -> Option<Cursor> {
@@ -99,7 +101,7 @@ impl Overlay for Prompt {
         }
         let question = self.question()?;
         let line = Rect { y: area.y + y, height: u16::from(y < area.height), ..area };
-        let cursor = self.field.view(cx, &format!("{} ", question.label), "", line, buf);
+        let cursor = field::draw(&self.line, cx, &format!("{} ", question.label), "", line, buf);
         y += 1;
         for hint in wrap(&question.hint, usize::from(area.width)) {
             Row::new(buf, area, y).text(&hint, cx.style(Role::Quiet));

@@ -59,7 +59,7 @@ impl Body {
                 piece.pushed = text.len();
                 piece.finished = false;
             }
-            if !piece.finished && !(running && last) {
+            if !(piece.finished || running && last) {
                 piece.document.finish();
                 piece.finished = true;
             }

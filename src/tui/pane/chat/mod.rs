@@ -398,7 +398,7 @@ impl Pane for Chat {
             empty::draw(cx, area, buf);
             return None;
         }
-        let Some(doc) = cx.doc() else { return None };
+        let doc = cx.doc()?;
         if self.list.is_following() {
             let streaming = cx.view.leaf.and_then(|leaf| doc.node(leaf)).is_some_and(|n| n.state.is_running());
             self.list.follow(if streaming { Jump::for_pane(area.height) } else { Jump::SMOOTH });
