@@ -103,7 +103,10 @@ pub async fn run(options: Options) -> Result<()> {
     let loaded = keymap::load(choices.keymap.as_deref().unwrap_or("vim"), &keymaps, &choices.keys);
     problems.extend(loaded.problems);
     let composer = composer::Composer::new(loaded.keymap.modal());
-    let shared = Shared::new(composer, theme, loaded.keymap, TimeZone::system(), pane::composer::ID);
+    let coloured = std::sync::Arc::new(tokio::sync::Notify::new());
+    let wake = std::sync::Arc::clone(&coloured);
+    let highlighter = text::Highlighter::new(move || wake.notify_one());
+    let shared = Shared::new(composer, theme, highlighter, loaded.keymap, TimeZone::system(), pane::composer::ID);
 
     terminal::install_panic_hook(options.log);
     let terminal = terminal::Terminal::enter()?;
@@ -134,6 +137,7 @@ pub async fn run(options: Options) -> Result<()> {
         history: Some(history_file),
         remote: ["SSH_CONNECTION", "SSH_TTY", "MOSH_IP"].iter().any(|name| var(name).is_some()),
         signals: run::Signals::listen(),
+        coloured,
     };
     let session = run::run(model, terminal, wiring).await?;
     tracing::info!(frames = session.frames, bytes = session.bytes, wakeups = session.wakeups, "the screen was closed");

@@ -59,6 +59,8 @@ pub enum Msg {
     },
     Copied(clipboard::Report),
     Saved(Result<PathBuf>),
+    /// Code that was drawn plain has its colours now.
+    Coloured,
     /// Back from a suspension.
     Resumed,
     /// SIGTERM or SIGHUP.

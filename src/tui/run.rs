@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use crossterm::event::{Event as Input, EventStream};
 use futures_util::{FutureExt, Stream, StreamExt};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use super::clipboard::{self, Desktop, Report};
@@ -130,6 +131,8 @@ pub struct Wiring {
     /// The terminal is at the other end of a link.
     pub remote: bool,
     pub signals: Signals,
+    /// Told when code was coloured that was drawn plain.
+    pub coloured: Arc<Notify>,
 }
 
 /// Signals that concern a screen.
@@ -203,9 +206,10 @@ struct Loop<S: Screen> {
     results: mpsc::Receiver<Msg>,
     done: mpsc::Sender<Msg>,
     way: clipboard::Way,
-    desktop: std::sync::Arc<Desktop>,
+    desktop: Arc<Desktop>,
     history: Option<PathBuf>,
     signals: Signals,
+    coloured: Arc<Notify>,
     began: Instant,
     leave: Option<Leave>,
     session: Session,
@@ -233,9 +237,10 @@ pub async fn run<S: Screen>(model: Model, screen: S, wiring: Wiring) -> Result<S
         results,
         done,
         way: wiring.way,
-        desktop: std::sync::Arc::new(wiring.desktop),
+        desktop: Arc::new(wiring.desktop),
         history: wiring.history,
         signals: wiring.signals,
+        coloured: wiring.coloured,
         began,
         leave: None,
         session: Session::default(),
@@ -261,6 +266,7 @@ enum Woken {
     Incoming(Box<Incoming>),
     Result(Msg),
     Signal(Msg),
+    Coloured,
     Timer,
 }
 
@@ -324,6 +330,7 @@ impl<S: Screen> Loop<S> {
             Some(msg) = self.results.recv() => Woken::Result(msg),
             incoming = incoming => Woken::Incoming(Box::new(incoming)),
             link = connecting => Woken::Connected(link),
+            () = self.coloured.notified() => Woken::Coloured,
             () = timer => Woken::Timer,
         }
     }
@@ -354,6 +361,7 @@ impl<S: Screen> Loop<S> {
                 self.take(Msg::Resumed, Cause::Input).await
             }
             Woken::Result(msg) | Woken::Signal(msg) => self.take(msg, Cause::Input).await,
+            Woken::Coloured => self.take(Msg::Coloured, Cause::Stream).await,
             Woken::Timer => {
                 let now = self.now();
                 if self.model.deadline().is_some_and(|at| at <= now.mono) {
@@ -537,7 +545,7 @@ impl<S: Screen> Loop<S> {
             }
             None => None,
         };
-        let desktop = std::sync::Arc::clone(&self.desktop);
+        let desktop = Arc::clone(&self.desktop);
         self.job(async move { Msg::Copied(Report { what, terminal, desktop: desktop.copy(text).await }) });
         Ok(())
     }

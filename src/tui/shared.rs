@@ -14,6 +14,7 @@ use super::composer::Composer;
 use super::keymap::Keymap;
 use super::layout::PaneId;
 use super::msg::Now;
+use super::text::Highlighter;
 use super::theme::{Role, Theme};
 use crate::core::{Doc, Replica, names, prompt};
 use crate::error::Error;
@@ -110,6 +111,8 @@ pub struct Shared {
     /// In a cell because drawing fills its caches, and drawing reads all the rest.
     pub composer: RefCell<Composer>,
     pub theme: Theme,
+    /// Colours code, on a thread of its own.
+    pub highlighter: Highlighter,
     pub keymap: Keymap,
     /// Keys by name, as asked for: looking one up goes through all bindings.
     hints: RefCell<HashMap<(Scope, Action), String>>,
@@ -130,13 +133,14 @@ pub struct Shared {
 impl Shared {
     /// Before anything is known of a host.
     #[must_use]
-    pub fn new(composer: Composer, theme: Theme, keymap: Keymap, zone: TimeZone, focus: PaneId) -> Self {
+    pub fn new(composer: Composer, theme: Theme, highlighter: Highlighter, keymap: Keymap, zone: TimeZone, focus: PaneId) -> Self {
         Self {
             replica: Replica::default(),
             link: Link::Connecting,
             view: View::default(),
             composer: RefCell::new(composer),
             theme,
+            highlighter,
             keymap,
             hints: RefCell::default(),
             now: Now::default(),

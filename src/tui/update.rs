@@ -55,6 +55,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Cmd> {
         }
         Msg::Saved(Ok(path)) => model.say(format!("Saved as {}.", super::text::width::drawable(&path.display().to_string()))),
         Msg::Saved(Err(error)) => model.fail(&error),
+        Msg::Coloured => model.mark(chat::ID),
         Msg::Resumed => {
             model.cmds.push(Cmd::Repaint);
             model.mark_all();

@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     fn code(language: &str, text: &str) -> Code {
-        Code { label: "a".into(), language: language.into(), text: text.into() }
+        Code { label: "a".into(), language: language.into(), text: text.into(), block: 0 }
     }
 
     #[test]

@@ -80,7 +80,12 @@ impl Chat {
             Kind::Thinking => Role::Thinking,
             Kind::Note => Role::Tool,
         };
-        Look { width: self.width.saturating_sub(INDENT + 1).max(8), base, ..Look::new(&cx.shared.theme) }
+        Look {
+            width: self.width.saturating_sub(INDENT + 1).max(8),
+            base,
+            highlighter: Some(&cx.shared.highlighter),
+            ..Look::new(&cx.shared.theme)
+        }
     }
 
     /// The rows of an item; the last item is the tail.
@@ -191,10 +196,11 @@ impl Chat {
         let writing = node.state == State::Writing && piece + 1 == body.pieces.len() && shown.kind == Kind::Text;
         // The block at the end of what is being written costs a few bytes a token: a slow terminal does without.
         if writing && !cx.slow && skip + usize::from(area.height) == rows {
-            let end = self.pages.lines(&shown.document, &look, rows - 1, 1).next().map_or(0, ratatui::text::Line::width);
-            let x = inner.x + u16::try_from(end).unwrap_or(inner.width).min(inner.width.saturating_sub(1));
-            if x < buf.area.right() && area.bottom() <= buf.area.bottom() {
-                buf[(x, area.bottom() - 1)].set_symbol("▌").set_style(cx.style(Role::Cursor));
+            let (row, column) = self.pages.end(&shown.document, &look);
+            let x = inner.x + u16::try_from(column).unwrap_or(inner.width).min(inner.width.saturating_sub(1));
+            let y = area.y + u16::try_from(row.saturating_sub(skip)).unwrap_or(u16::MAX).min(area.height - 1);
+            if x < buf.area.right() && y < buf.area.bottom() {
+                buf[(x, y)].set_symbol("▌").set_style(cx.style(Role::Cursor));
             }
         }
         if !cx.needle.text.is_empty() {
