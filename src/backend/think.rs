@@ -36,6 +36,13 @@ impl Think {
         Self { at: if fresh { At::Start } else { At::Text }, held: String::new() }
     }
 
+    /// The answer begins in the middle of thinking: the prompt itself opened it.
+    #[must_use]
+    pub fn inside() -> Self {
+        let [(_, close), ..] = TAGS;
+        Self { at: At::Inside(close), held: String::new() }
+    }
+
     /// Adds text; what can be told apart by now goes to `out`.
     pub fn push(&mut self, text: &str, out: &mut impl FnMut(DeltaKind, &str)) {
         if matches!(self.at, At::Text) && self.held.is_empty() {

@@ -86,7 +86,13 @@ pub fn context_of(parameters: &Parameters, trained: usize) -> usize {
 ///
 /// # Errors
 /// `Kind::ContextExceeded` before any work, `Kind::Unsupported` for what this engine cannot do, `Kind::Cancelled` when stopped.
-pub fn answer(engine: &mut Engine, request: &Request, sink: &Sink, asked: Instant, over: &dyn Fn() -> bool) -> Result<(Finish, u32)> {
+pub fn answer(
+    engine: &mut Engine,
+    request: &Request,
+    sink: &Sink,
+    asked: Instant,
+    over: &(dyn Fn() -> bool + Sync),
+) -> Result<(Finish, u32)> {
     if request.parameters.0.get("json_schema").is_some_and(|v| !v.is_null()) {
         return Err(Error::new(Kind::Unsupported, "The embedded engine cannot hold an answer to a JSON schema.")
             .hint("Remove it with `:set json_schema default`, or ask a model of llama-server or Ollama."));
@@ -120,7 +126,7 @@ pub fn answer(engine: &mut Engine, request: &Request, sink: &Sink, asked: Instan
 struct Run<'a> {
     engine: &'a mut Engine,
     sink: &'a Sink,
-    over: &'a dyn Fn() -> bool,
+    over: &'a (dyn Fn() -> bool + Sync),
     asked: Instant,
     prompt: &'a [Token],
     logits: Vec<f32>,
@@ -196,8 +202,7 @@ impl Run<'_> {
             }
             sampler.accept(token);
             if !self.engine.tokenizer.is_control(token) {
-                let deltas = splitter.push(self.engine.tokenizer.piece(token));
-                self.emit(deltas, &mut speaking);
+                splitter.push(self.engine.tokenizer.piece(token), &mut |kind, text| emit(self.sink, &mut speaking, kind, text));
                 if splitter.stopped() {
                     break Finish::Stop;
                 }
@@ -210,20 +215,9 @@ impl Run<'_> {
             }
             self.engine.model.pass(&[token], cache, Some(&mut self.logits))?;
         };
-        let rest = splitter.finish();
-        self.emit(rest, &mut speaking);
+        splitter.finish(&mut |kind, text| emit(self.sink, &mut speaking, kind, text));
         self.report(count, first);
         Ok(finish)
-    }
-
-    fn emit(&self, deltas: Vec<(DeltaKind, String)>, speaking: &mut Option<DeltaKind>) {
-        for (kind, text) in deltas {
-            if *speaking != Some(kind) {
-                *speaking = Some(kind);
-                self.sink.phase(if kind == DeltaKind::Thinking { State::Thinking } else { State::Writing });
-            }
-            self.sink.send(Update::Delta(kind, text));
-        }
     }
 
     fn report(&self, count: u32, first: Option<Instant>) {
@@ -237,6 +231,15 @@ impl Run<'_> {
             ..Figures::default()
         });
     }
+}
+
+/// Gives text out, and says when thinking becomes writing.
+fn emit(sink: &Sink, speaking: &mut Option<DeltaKind>, kind: DeltaKind, text: &str) {
+    if *speaking != Some(kind) {
+        *speaking = Some(kind);
+        sink.phase(if kind == DeltaKind::Thinking { State::Thinking } else { State::Writing });
+    }
+    sink.send(Update::Delta(kind, text.to_owned()));
 }
 
 fn figure(count: usize) -> Figure {

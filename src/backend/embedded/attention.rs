@@ -3,11 +3,8 @@
 //! Invariant: a query at position p sees positions 0..=p, or the last `window` of them; the result does not depend on how the
 //! work was spread over threads.
 
-use std::sync::{Mutex, PoisonError};
-
-use candle_core::utils::barrier_pool;
-
 use super::cache::LayerCache;
+use super::simd::{self, Work};
 
 /// Sizes of one layer's work.
 pub struct Layout {
@@ -28,65 +25,63 @@ const WORTH_SHARING: usize = 1 << 15;
 pub fn mix(layout: &Layout, queries: &[f32], cache: &LayerCache, out: &mut [f32]) {
     let Layout { heads, head, start, .. } = *layout;
     let rows = queries.len() / (heads * head);
-    let work = rows * heads * head * 2 * (start + rows);
-    let one = |at: usize, query: &[f32], out: &mut [f32], scores: &mut Vec<f32>| {
-        let (row, which) = (at / heads, at % heads);
-        let shared = which * layout.kv_heads / heads;
-        if let (Some(keys), Some(values)) = (cache.keys.get(shared), cache.values.get(shared)) {
-            head_mix(layout, start + row, query, keys, values, out, scores);
+    let one = |at: usize, out: &mut [f32]| {
+        let mut scores = Vec::new();
+        for (at, out) in (at..).zip(out.chunks_exact_mut(head)) {
+            let (row, which) = (at / heads, at % heads);
+            let shared = which * layout.kv_heads / heads;
+            let span = layout.span(start + row);
+            let (Some(keys), Some(values)) = (cache.keys.get(shared), cache.values.get(shared)) else { continue };
+            let (Some(keys), Some(values)) = (keys.get(span.clone()), values.get(span)) else { continue };
+            let Some(query) = queries.get(at * head..(at + 1) * head) else { continue };
+            simd::best(Head { layout, query, keys, values, out, scores: &mut scores });
         }
     };
-    if work < WORTH_SHARING || barrier_pool().n_workers() == 0 {
-        let mut scores = Vec::new();
-        for (at, (query, out)) in queries.chunks_exact(head).zip(out.chunks_exact_mut(head)).enumerate() {
-            one(at, query, out, &mut scores);
-        }
-        return;
+    let work = rows * heads * head * 2 * (start + rows);
+    if work < WORTH_SHARING {
+        one(0, out);
+    } else {
+        simd::share(out, head, one);
     }
-    let jobs: Vec<Mutex<&mut [f32]>> = out.chunks_exact_mut(head).map(Mutex::new).collect();
-    barrier_pool().execute_chunked(jobs.len(), |range| {
-        let mut scores = Vec::new();
-        for at in range {
-            if let (Some(job), Some(query)) = (jobs.get(at), queries.get(at * head..(at + 1) * head)) {
-                let mut out = job.lock().unwrap_or_else(PoisonError::into_inner);
-                one(at, query, &mut out, &mut scores);
+}
+
+impl Layout {
+    /// Where in a run of keys or values lies what position `at` sees.
+    fn span(&self, at: usize) -> std::ops::Range<usize> {
+        let first = self.window.map_or(0, |w| (at + 1).saturating_sub(w));
+        first * self.head..(at + 1) * self.head
+    }
+}
+
+/// One query of one head.
+struct Head<'a> {
+    layout: &'a Layout,
+    query: &'a [f32],
+    keys: &'a [f32],
+    values: &'a [f32],
+    out: &'a mut [f32],
+    scores: &'a mut Vec<f32>,
+}
+
+impl Work for Head<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let Self { layout, query, keys, values, out, scores } = self;
+        // No closures in here: they would be compiled without the wider instructions.
+        scores.resize(keys.len() / layout.head, 0.0);
+        let mut best = f32::NEG_INFINITY;
+        for (score, key) in scores.iter_mut().zip(keys.chunks_exact(layout.head)) {
+            *score = simd::dot::<FUSED>(query, key) * layout.scale;
+            if let Some(cap) = layout.cap {
+                *score = cap * (*score / cap).tanh();
             }
+            best = best.max(*score);
         }
-    });
-}
-
-fn head_mix(layout: &Layout, at: usize, query: &[f32], keys: &[f32], values: &[f32], out: &mut [f32], scores: &mut Vec<f32>) {
-    let first = layout.window.map_or(0, |w| (at + 1).saturating_sub(w));
-    let span = first * layout.head..(at + 1) * layout.head;
-    let (Some(keys), Some(values)) = (keys.get(span.clone()), values.get(span)) else { return };
-    scores.clear();
-    scores.extend(keys.chunks_exact(layout.head).map(|key| dot(query, key) * layout.scale));
-    if let Some(cap) = layout.cap {
-        scores.iter_mut().for_each(|s| *s = cap * (*s / cap).tanh());
-    }
-    let best = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for s in scores.iter_mut() {
-        *s = (*s - best).exp();
-        sum += *s;
-    }
-    out.fill(0.0);
-    for (weight, value) in scores.iter().zip(values.chunks_exact(layout.head)) {
-        let weight = weight / sum;
-        for (o, v) in out.iter_mut().zip(value) {
-            *o += weight * v;
+        let sum = simd::exp_all::<FUSED>(scores, best);
+        out.fill(0.0);
+        for (weight, value) in scores.iter().zip(values.chunks_exact(layout.head)) {
+            simd::add_scaled::<FUSED>(out, weight / sum, value);
         }
     }
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; 8];
-    let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
-    let tail: f32 = a8.remainder().iter().zip(b8.remainder()).map(|(x, y)| x * y).sum();
-    for (x, y) in a8.zip(b8) {
-        for ((lane, x), y) in lanes.iter_mut().zip(x).zip(y) {
-            *lane += x * y;
-        }
-    }
-    lanes.iter().sum::<f32>() + tail
 }

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::answer::{self, Conversations};
 use super::gguf::{Header, Want};
+use super::matrix::Code;
 use super::model::Model;
 use super::template::Template;
 use super::tokenizer::Tokenizer;
@@ -71,6 +72,8 @@ pub struct Engine {
     pub tokenizer: Tokenizer,
     pub template: Arc<Template>,
     pub conversations: Conversations,
+    /// The threads that compute; `None`: the model's own is enough.
+    pool: Option<rayon::ThreadPool>,
 }
 
 #[derive(Default)]
@@ -231,7 +234,14 @@ impl Worker {
         let Some(engine) = &mut self.engine else { return Err(Error::new(Kind::Internal, "The model is not loaded.")) };
         let over = || ticket.is_over() || shared.unloading.load(Ordering::Relaxed);
         // A fault in the compute library must not take the host down; the caches may be half written then.
-        match catch_unwind(AssertUnwindSafe(|| answer::answer(engine, request, &ticket.sink, asked, &over))) {
+        let pool = engine.pool.take();
+        let mut work = || catch_unwind(AssertUnwindSafe(|| answer::answer(engine, request, &ticket.sink, asked, &over)));
+        let done = match &pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        };
+        engine.pool = pool;
+        match done {
             Ok(Ok((finish, context))) => {
                 lock(&self.shared.status).context = Some(context);
                 Ok(finish)
@@ -284,7 +294,7 @@ impl Worker {
         let template = Arc::new(Template::new(&header));
         let tokenizer = Tokenizer::from_header(&header)?;
         let mut last = 0;
-        let model = Model::load(&header, &mut |done, total| {
+        let model = Model::load(&header, Code::best(), &mut |done, total| {
             let permille = u16::try_from(done.saturating_mul(1000) / total.max(1)).unwrap_or(1000).min(1000);
             if permille != last {
                 last = permille;
@@ -297,8 +307,18 @@ impl Worker {
             return Err(Error::new(Kind::File, "The model's vocabulary is larger than its embeddings, so it cannot be run.")
                 .hint("Take another GGUF file of this model."));
         }
-        Ok(Engine { conversations: Conversations::default(), model, tokenizer, template })
+        Ok(Engine { conversations: Conversations::default(), model, tokenizer, template, pool: pool()? })
     }
+}
+
+/// Threads for one model.
+fn pool() -> Result<Option<rayon::ThreadPool>> {
+    let threads = super::threads();
+    if threads < 2 {
+        return Ok(None);
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|at| format!("embedded-{at}")).build();
+    pool.map(Some).map_err(|e| Error::new(Kind::Internal, "The system gives arbour no threads for the model.").cause(e))
 }
 
 /// What a run that somebody stopped ends with.

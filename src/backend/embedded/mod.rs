@@ -1,7 +1,7 @@
 //! The embedded engine: GGUF models run by arbour itself, on the CPU.
 //!
 //! Owns: the list of files (`catalogue`), one thread per loaded model (`instance`), and everything from a file's bytes to text:
-//! `gguf` → `shape` → `matrix`/`model`/`attention`/`cache`, `tokenizer`/`pre`/`spm`, `template`, `sample`, `stream`, `answer`.
+//! `gguf` → `shape` → `matrix`/`packed`/`simd` → `model`/`attention`/`cache`, `tokenizer`/`pre`/`spm`, `template`, `sample`, `stream`, `answer`.
 //! Refuses: downloads (`fetch`), the database, conversations. Invariant: nothing is loaded unless somebody starts a model or asks
 //! it, and a file that cannot be run says why.
 
@@ -14,9 +14,12 @@ mod instance;
 mod kinds;
 mod matrix;
 mod model;
+#[cfg(target_arch = "x86_64")]
+mod packed;
 mod pre;
 mod sample;
 mod shape;
+mod simd;
 mod spm;
 mod stream;
 mod template;
@@ -47,18 +50,27 @@ pub struct Embedded {
     instances: Mutex<HashMap<PathBuf, Arc<Instance>>>,
 }
 
-/// What the process that runs the engine needs in its environment: the compute library reads these once. With a screen one core
-/// is left to it; `ask` alone takes all.
+/// The variable that tells the compute library, and this engine, how many threads to use.
+const THREADS: &str = "CANDLE_NUM_THREADS";
+
+/// What the process that runs the engine needs in its environment: the compute library reads it once, and a process cannot safely
+/// change its own. With a screen one core is left to it; `ask` alone takes all.
 #[must_use]
 pub fn process_env(screen: bool) -> Vec<(&'static str, String)> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if screen { cores.saturating_sub(1).max(1) } else { cores };
     vec![
-        ("CANDLE_NUM_THREADS", threads.to_string()),
+        (THREADS, threads.to_string()),
         ("RAYON_NUM_THREADS", threads.to_string()),
         // Threads that spin for work keep everybody else off a busy machine.
         ("CANDLE_BARRIER_POOL_SPIN_LIMIT", "0".to_owned()),
     ]
+}
+
+/// How many threads an answer gets: what the environment says, else one core less than there are.
+fn threads() -> usize {
+    let set = std::env::var(THREADS).ok().and_then(|n| n.parse().ok()).filter(|n| (1..=1024).contains(n));
+    set.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1))
 }
 
 /// For the registry.
@@ -271,3 +283,6 @@ impl Backend for Embedded {
         self.add_file(path)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,9 @@
 use super::attention::{self, Layout};
 use super::cache::Cache;
 use super::gguf::Header;
-use super::matrix::{Loader, Matrix};
+use super::matrix::{Buffers, Code, Loader, Matrix, times};
 use super::shape::{Activation, Rope, Shape};
+use super::simd::{self, Work};
 use super::tokenizer::Token;
 use crate::error::{Error, Kind, Result};
 
@@ -60,22 +61,37 @@ impl Turns {
         Self { angles, magnitude }
     }
 
-    /// Turns one head's numbers to position `at`.
-    fn apply(&self, at: usize, halves: bool, head: &mut [f32]) {
-        let half = self.angles.len();
-        for (i, angle) in self.angles.iter().enumerate() {
-            #[expect(clippy::cast_precision_loss, reason = "contexts are far below 2^24 tokens")]
-            let (sin, cos) = (at as f32 * angle).sin_cos();
-            let (sin, cos) = (sin * self.magnitude, cos * self.magnitude);
-            let (a, b) = if halves { (i, i + half) } else { (2 * i, 2 * i + 1) };
-            if let (Some(x), Some(y)) = (head.get(a).copied(), head.get(b).copied()) {
-                if let Some(slot) = head.get_mut(a) {
-                    *slot = x * cos - y * sin;
-                }
-                if let Some(slot) = head.get_mut(b) {
-                    *slot = x * sin + y * cos;
-                }
+    /// Cosines and sines for `count` positions from `start` on.
+    fn at(&self, start: usize, count: usize, out: &mut Vec<(f32, f32)>) {
+        out.clear();
+        for position in start..start + count {
+            out.extend(self.angles.iter().map(|angle| {
+                #[expect(clippy::cast_precision_loss, reason = "contexts are far below 2^24 tokens")]
+                let (sin, cos) = (position as f32 * angle).sin_cos();
+                (cos * self.magnitude, sin * self.magnitude)
+            }));
+        }
+    }
+}
+
+/// Which positions a layer uses.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turned {
+    All,
+    Window,
+}
+
+/// Turns one head's numbers.
+fn turn(by: &[(f32, f32)], halves: bool, head: &mut [f32]) {
+    if halves {
+        if let Some((first, second)) = head.split_at_mut_checked(by.len()) {
+            for (((cos, sin), x), y) in by.iter().zip(first).zip(second) {
+                (*x, *y) = (*x * cos - *y * sin, *x * sin + *y * cos);
             }
+        }
+    } else {
+        for ((cos, sin), [x, y]) in by.iter().zip(head.as_chunks_mut::<2>().0) {
+            (*x, *y) = (*x * cos - *y * sin, *x * sin + *y * cos);
         }
     }
 }
@@ -91,6 +107,10 @@ struct Scratch {
     gate: Vec<f32>,
     up: Vec<f32>,
     out: Vec<f32>,
+    /// Cosine and sine of each turned pair, for each position of the pass.
+    turned: Vec<(f32, f32)>,
+    window_turned: Vec<(f32, f32)>,
+    buffers: Buffers,
 }
 
 impl Model {
@@ -98,9 +118,9 @@ impl Model {
     ///
     /// # Errors
     /// As [`Loader`] and [`Shape::from_header`].
-    pub fn load(header: &Header, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<Self> {
+    pub fn load(header: &Header, code: Code, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<Self> {
         let shape = Shape::from_header(header)?;
-        let mut loader = Loader::new(header, progress)?;
+        let mut loader = Loader::new(header, code, progress)?;
         let (width, vocabulary) = (shape.width, shape.vocabulary);
         let embeddings = loader.matrix("token_embd.weight", vocabulary, width)?;
         let mut layers = Vec::new();
@@ -143,16 +163,17 @@ impl Model {
         }
         resize(&mut s.normed, count * width);
         resize(&mut s.out, count * width);
+        self.turns.at(start, count, &mut s.turned);
+        if let Some(turns) = &self.window_turns {
+            turns.at(start, count, &mut s.window_turned);
+        }
         for (at, layer) in self.layers.iter().enumerate() {
             let window = shape.window_of(at);
-            let turns = match (&window, &self.window_turns) {
-                (Some(_), Some(turns)) => turns,
-                _ => &self.turns,
-            };
+            let turns = if window.is_some() { Turned::Window } else { Turned::All };
             let turns = (shape.rope_every == 0 || (at + 1) % shape.rope_every != 0).then_some(turns);
             norm_rows(&s.stream, &layer.attention_norm, shape.epsilon, &mut s.normed);
             layer.project(shape, count, s)?;
-            layer.position(shape, start, turns, s);
+            layer.position(shape, turns, s);
             let [q, k, v] = &s.qkv;
             cache.append(at, k, v);
             let layout = Layout {
@@ -168,7 +189,7 @@ impl Model {
             if let Some(read) = cache.layer(at) {
                 attention::mix(&layout, q, read, &mut s.mixed);
             }
-            layer.attention_out.times(count, &s.mixed, &mut s.out)?;
+            layer.attention_out.times(count, &s.mixed, &mut s.out, &mut s.buffers)?;
             add_bias(&mut s.out, layer.attention_out_bias.as_deref());
             post_norm(&mut s.out, layer.attention_post_norm.as_deref(), shape.epsilon);
             add(&mut s.stream, &s.out);
@@ -181,8 +202,9 @@ impl Model {
         if let Some(logits) = logits {
             resize(logits, shape.vocabulary);
             let last = s.stream.len().saturating_sub(width);
+            resize(&mut s.normed, width);
             norm_rows(s.stream.get(last..).unwrap_or_default(), &self.norm, shape.epsilon, &mut s.normed);
-            self.output.as_ref().unwrap_or(&self.embeddings).times(1, &s.normed, logits)?;
+            self.output.as_ref().unwrap_or(&self.embeddings).times(1, &s.normed, logits, &mut s.buffers)?;
             if let Some(cap) = shape.logit_cap {
                 logits.iter_mut().for_each(|x| *x = cap * (*x / cap).tanh());
             }
@@ -245,13 +267,12 @@ impl Layer {
         match self.qkv.as_slice() {
             [fused] => {
                 resize(&mut s.fused, count * fused.rows);
-                fused.times(count, &s.normed, &mut s.fused)?;
+                fused.times(count, &s.normed, &mut s.fused, &mut s.buffers)?;
                 split_rows(&s.fused, fused.rows, &lengths, &mut s.qkv);
             }
             parts => {
-                for (matrix, part) in parts.iter().zip(&mut s.qkv) {
-                    matrix.times(count, &s.normed, part)?;
-                }
+                let mut all: Vec<(&Matrix, &mut [f32])> = parts.iter().zip(s.qkv.iter_mut().map(Vec::as_mut_slice)).collect();
+                times(&mut all, count, &s.normed, &mut s.buffers)?;
             }
         }
         for (part, bias) in s.qkv.iter_mut().zip(&self.qkv_bias) {
@@ -261,14 +282,15 @@ impl Layer {
     }
 
     /// Norms of queries and keys, and their positions.
-    fn position(&self, shape: &Shape, start: usize, turns: Option<&Turns>, s: &mut Scratch) {
-        let [q, k, _] = &mut s.qkv;
+    fn position(&self, shape: &Shape, turns: Option<Turned>, s: &mut Scratch) {
+        let Scratch { qkv: [q, k, _], turned, window_turned, .. } = s;
+        let turned = turns.map(|which| if which == Turned::Window { &*window_turned } else { &*turned });
         for (part, heads, norm) in [(q, shape.heads, &self.query_norm), (k, shape.kv_heads, &self.key_norm)] {
             post_norm(part, norm.as_deref(), shape.epsilon);
-            let Some(turns) = turns else { continue };
-            for (at, row) in part.chunks_exact_mut(heads * shape.head).enumerate() {
+            let Some(turned) = turned else { continue };
+            for (by, row) in turned.chunks_exact(shape.rope_width / 2).zip(part.chunks_exact_mut(heads * shape.head)) {
                 for head in row.chunks_exact_mut(shape.head) {
-                    turns.apply(start + at, shape.rope_halves, head);
+                    turn(by, shape.rope_halves, head);
                 }
             }
         }
@@ -279,12 +301,11 @@ impl Layer {
         resize(&mut s.up, count * shape.inner);
         match self.gate_up.as_slice() {
             [gate, up] => {
-                gate.times(count, &s.normed, &mut s.gate)?;
-                up.times(count, &s.normed, &mut s.up)?;
+                times(&mut [(gate, &mut s.gate), (up, &mut s.up)], count, &s.normed, &mut s.buffers)?;
             }
             [fused] => {
                 resize(&mut s.fused, count * fused.rows);
-                fused.times(count, &s.normed, &mut s.fused)?;
+                fused.times(count, &s.normed, &mut s.fused, &mut s.buffers)?;
                 for ((both, gate), up) in
                     s.fused.chunks_exact(2 * shape.inner).zip(s.gate.chunks_exact_mut(shape.inner)).zip(s.up.chunks_exact_mut(shape.inner))
                 {
@@ -295,14 +316,36 @@ impl Layer {
             }
             _ => return Err(Error::new(Kind::Internal, "A layer of the model was put together wrongly.")),
         }
-        for (gate, up) in s.gate.iter_mut().zip(&s.up) {
-            *gate = *up
-                * match shape.activation {
-                    Activation::Silu => *gate / (1.0 + (-*gate).exp()),
-                    Activation::Gelu => 0.5 * *gate * (1.0 + (0.797_884_6 * (*gate + 0.044_715 * *gate * *gate * *gate)).tanh()),
-                };
+        simd::best(Gate { activation: shape.activation, gate: &mut s.gate, up: &s.up });
+        self.down.times(count, &s.gate, &mut s.out, &mut s.buffers)
+    }
+}
+
+/// `gate = activation(gate) * up`.
+struct Gate<'a> {
+    activation: Activation,
+    gate: &'a mut [f32],
+    up: &'a [f32],
+}
+
+impl Work for Gate<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        match self.activation {
+            Activation::Silu => {
+                for (gate, up) in self.gate.iter_mut().zip(self.up) {
+                    *gate = *gate * up / (1.0 + simd::exp::<FUSED>(-*gate));
+                }
+            }
+            Activation::Gelu => {
+                for (gate, up) in self.gate.iter_mut().zip(self.up) {
+                    let inner = 0.797_884_6 * (*gate + 0.044_715 * *gate * *gate * *gate);
+                    // tanh by way of e^x: 1 + tanh(x) = 2 / (1 + e^-2x)
+                    *gate = *gate * up / (1.0 + simd::exp::<FUSED>(-2.0 * inner));
+                }
+            }
         }
-        self.down.times(count, &s.gate, &mut s.out)
     }
 }
 
@@ -325,11 +368,25 @@ fn post_norm(x: &mut [f32], weights: Option<&[f32]>, epsilon: f32) {
 }
 
 fn norm(row: &mut [f32], weights: &[f32], epsilon: f32) {
-    #[expect(clippy::cast_precision_loss, reason = "widths of a few thousand")]
-    let mean = row.iter().map(|x| x * x).sum::<f32>() / row.len() as f32;
-    let scale = 1.0 / (mean + epsilon).sqrt();
-    for (x, w) in row.iter_mut().zip(weights) {
-        *x *= scale * w;
+    simd::best(Norm { row, weights, epsilon });
+}
+
+struct Norm<'a> {
+    row: &'a mut [f32],
+    weights: &'a [f32],
+    epsilon: f32,
+}
+
+impl Work for Norm<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        #[expect(clippy::cast_precision_loss, reason = "widths of a few thousand")]
+        let mean = simd::dot::<FUSED>(self.row, self.row) / self.row.len() as f32;
+        let scale = 1.0 / (mean + self.epsilon).sqrt();
+        for (x, w) in self.row.iter_mut().zip(self.weights) {
+            *x *= scale * w;
+        }
     }
 }
 

@@ -115,7 +115,7 @@ impl Shape {
         if header.count(&key("attention.value_length")).is_some_and(|v| v != head) {
             return Err(Error::new(
                 Kind::Unsupported,
-                "The model's keys and values differ in length, which the embedded engine has no code for.",
+                format!("{} has keys and values of different lengths, which the embedded engine has no code for.", shown(&header.path)),
             )
             .hint("Run this model with llama-server or Ollama, and add that as a backend."));
         }

@@ -1,48 +1,31 @@
-//! From tokens to what people read: whole characters, thinking apart, nothing of a stop text.
+//! From tokens to what people read: whole characters, nothing of a stop text, thinking apart.
 //!
 //! Invariant: what was given out is never taken back; a character is given out whole or, when the model never finished it, as
 //! U+FFFD; of a stop text nothing is given out, however it is spread over tokens.
 
+use crate::backend::think::Think;
 use crate::proto::DeltaKind;
-
-const OPEN: &str = "<think>";
-const CLOSE: &str = "</think>";
-
-/// Where the text is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Nothing but space so far: a `<think>` may come.
-    Start,
-    Thinking,
-    /// After `</think>`: empty lines are left out.
-    Between,
-    Text,
-}
 
 /// Turns the bytes of an answer into deltas.
 pub struct Splitter {
     stops: Vec<String>,
     /// Bytes that are no whole character yet.
     partial: Vec<u8>,
-    /// Text that may become a stop text or a mark.
+    /// Text that may become a stop text.
     held: String,
-    place: Place,
+    think: Think,
     stopped: bool,
 }
 
 impl Splitter {
+    /// `thinking`: the answer begins inside a section of thinking; `continues`: it goes on with another.
     #[must_use]
     pub fn new(stops: Vec<String>, thinking: bool, continues: bool) -> Self {
-        let place = match (thinking, continues) {
-            (true, _) => Place::Thinking,
-            (false, true) => Place::Text,
-            (false, false) => Place::Start,
-        };
         Self {
             stops: stops.into_iter().filter(|s| !s.is_empty()).collect(),
             partial: Vec::new(),
             held: String::new(),
-            place,
+            think: if thinking { Think::inside() } else { Think::new(!continues) },
             stopped: false,
         }
     }
@@ -54,104 +37,46 @@ impl Splitter {
     }
 
     /// Takes the bytes of a token and gives out what is certain.
-    pub fn push(&mut self, bytes: &[u8]) -> Vec<(DeltaKind, String)> {
+    pub fn push(&mut self, bytes: &[u8], out: &mut impl FnMut(DeltaKind, &str)) {
         if self.stopped {
-            return Vec::new();
+            return;
         }
         self.partial.extend_from_slice(bytes);
-        let text = whole(&mut self.partial);
-        self.held.push_str(&text);
-        self.flow(false)
-    }
-
-    /// The answer has ended: gives out the rest.
-    pub fn finish(&mut self) -> Vec<(DeltaKind, String)> {
-        if self.stopped {
-            return Vec::new();
-        }
-        let rest = std::mem::take(&mut self.partial);
-        self.held.push_str(&String::from_utf8_lossy(&rest));
-        self.flow(true)
-    }
-
-    fn flow(&mut self, last: bool) -> Vec<(DeltaKind, String)> {
-        let mut out = Vec::new();
+        self.held.push_str(&whole(&mut self.partial));
         if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
             self.held.truncate(at);
             self.stopped = true;
+            self.flow(0, out);
+            self.think.end(out);
+            return;
         }
-        let last = last || self.stopped;
-        loop {
-            match self.place {
-                Place::Start => {
-                    let rest = self.held.trim_start();
-                    if let Some(after) = rest.strip_prefix(OPEN) {
-                        self.held = after.trim_start_matches('\n').to_owned();
-                        self.place = Place::Thinking;
-                    } else if !last && (rest.is_empty() || OPEN.starts_with(rest)) {
-                        return out;
-                    } else {
-                        self.place = Place::Text;
-                    }
-                }
-                Place::Thinking => {
-                    if let Some(at) = self.held.find(CLOSE) {
-                        let thought: String = self.held.drain(..at).collect();
-                        self.held.drain(..CLOSE.len());
-                        give(&mut out, DeltaKind::Thinking, thought.trim_end_matches('\n').to_owned());
-                        self.place = Place::Between;
-                    } else {
-                        self.give_certain(DeltaKind::Thinking, last, &mut out);
-                        return out;
-                    }
-                }
-                Place::Between => {
-                    let rest = self.held.trim_start_matches(['\n', '\r', ' ']);
-                    if rest.is_empty() {
-                        self.held.clear();
-                        return out;
-                    }
-                    self.held = rest.to_owned();
-                    self.place = Place::Text;
-                }
-                Place::Text => {
-                    self.give_certain(DeltaKind::Text, last, &mut out);
-                    return out;
-                }
-            }
+        let keep = self.stops.iter().map(|stop| begun(&self.held, stop)).max().unwrap_or(0);
+        self.flow(keep, out);
+    }
+
+    /// The answer has ended: gives out the rest.
+    pub fn finish(&mut self, out: &mut impl FnMut(DeltaKind, &str)) {
+        if !self.stopped {
+            let rest = std::mem::take(&mut self.partial);
+            self.held.push_str(&String::from_utf8_lossy(&rest));
+            self.flow(0, out);
+            self.think.end(out);
         }
     }
 
-    /// Gives out all that cannot be the beginning of a stop text or of the closing mark.
-    fn give_certain(&mut self, kind: DeltaKind, last: bool, out: &mut Vec<(DeltaKind, String)>) {
-        let mark = (kind == DeltaKind::Thinking).then_some(CLOSE);
-        let keep = if last {
-            0
-        } else {
-            let marks = self.stops.iter().map(String::as_str).chain(mark);
-            let begun = marks.map(|stop| begun(&self.held, stop)).max().unwrap_or(0);
-            // Line ends before `</think>` are not part of the thought.
-            let before = self.held.get(..self.held.len() - begun).unwrap_or_default();
-            if mark.is_some() { self.held.len() - before.trim_end_matches('\n').len() } else { begun }
-        };
-        let certain = self.held.len() - keep;
-        let text: String = self.held.drain(..certain).collect();
-        give(out, kind, text);
-    }
-}
-
-fn give(out: &mut Vec<(DeltaKind, String)>, kind: DeltaKind, text: String) {
-    if !text.is_empty() {
-        out.push((kind, text));
+    /// Gives out all but the last `keep` bytes.
+    fn flow(&mut self, keep: usize, out: &mut impl FnMut(DeltaKind, &str)) {
+        let certain: String = self.held.drain(..self.held.len() - keep).collect();
+        if !certain.is_empty() {
+            self.think.push(&certain, out);
+        }
     }
 }
 
 /// How many bytes at the end of `text` are a beginning of `stop`.
 fn begun(text: &str, stop: &str) -> usize {
-    (1..stop.len().min(text.len() + 1))
-        .rev()
-        .find(|n| stop.is_char_boundary(*n) && text.as_bytes().ends_with(&stop.as_bytes()[..*n]))
-        .unwrap_or(0)
+    let most = stop.len().saturating_sub(1).min(text.len());
+    (1..=most).rev().find(|n| stop.get(..*n).is_some_and(|start| text.ends_with(start))).unwrap_or(0)
 }
 
 /// Takes all whole characters off the front of `bytes`; what can never become one turns into U+FFFD.
@@ -174,6 +99,73 @@ fn whole(bytes: &mut Vec<u8>) -> String {
                 out.push('\u{FFFD}');
                 bytes.drain(..good + bad);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// (thinking, text, stopped) of an answer that comes in pieces.
+    fn run(pieces: &[&[u8]], stops: &[&str], thinking: bool) -> (String, String, bool) {
+        let mut splitter = Splitter::new(stops.iter().map(|s| (*s).to_owned()).collect(), thinking, false);
+        let (mut thought, mut text) = (String::new(), String::new());
+        let mut out = |kind: DeltaKind, piece: &str| match kind {
+            DeltaKind::Thinking => thought.push_str(piece),
+            DeltaKind::Text => text.push_str(piece),
+        };
+        for piece in pieces {
+            splitter.push(piece, &mut out);
+        }
+        splitter.finish(&mut out);
+        (thought, text, splitter.stopped())
+    }
+
+    #[test]
+    fn characters_come_whole_and_stop_texts_never_however_they_are_cut() {
+        let whole = "Grüße 👩‍👩‍👧 an alle STOP und nie mehr";
+        for a in 0..=whole.len() {
+            for b in a..=whole.len() {
+                let bytes = whole.as_bytes();
+                let (_, text, stopped) = run(&[&bytes[..a], &bytes[a..b], &bytes[b..]], &["STOP", "STX"], false);
+                assert_eq!((text.as_str(), stopped), ("Grüße 👩‍👩‍👧 an alle ", true), "cut at {a}, {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_beginning_of_a_stop_text_that_comes_to_nothing_is_given_out() {
+        assert_eq!(run(&[b"a S", b"TO", b"RY"], &["STOP"], false).1, "a STORY");
+        assert_eq!(run(&[b"a S", b"TO"], &["STOP"], false).1, "a STO");
+    }
+
+    #[test]
+    fn broken_characters_become_marks() {
+        assert_eq!(run(&[b"a\xF0\x9F", b"b\xFFc", b"\xE2\x82"], &[], false).1, "a\u{FFFD}b\u{FFFD}c\u{FFFD}");
+    }
+
+    #[test]
+    fn a_prompt_that_opened_thinking_is_gone_on_with() {
+        let (thought, text, _) = run(&[b"two and", b" two</th", b"ink>\n\nFour"], &[], true);
+        assert_eq!((thought.as_str(), text.as_str()), ("two and two", "Four"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_pieces_give_the_same(bytes in prop::collection::vec(any::<u8>(), 0..60), cuts in prop::collection::vec(0usize..60, 0..4)) {
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c.min(bytes.len())).collect();
+            cuts.sort_unstable();
+            let mut pieces = Vec::new();
+            let mut at = 0;
+            for cut in cuts {
+                pieces.push(&bytes[at..cut]);
+                at = cut;
+            }
+            pieces.push(&bytes[at..]);
+            prop_assert_eq!(run(&pieces, &["\n\n"], false), run(&[&bytes], &["\n\n"], false));
         }
     }
 }
