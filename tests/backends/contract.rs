@@ -390,7 +390,7 @@ async fn a_probe_ends_in_time_when_nothing_is_said() {
     for result in futures_util::future::join_all(probes).await {
         assert_eq!(result.expect_err("an error").kind, Kind::Unreachable);
     }
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

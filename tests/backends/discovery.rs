@@ -94,7 +94,7 @@ async fn nobody_there_and_nobody_answering_ends_in_time() {
     let begun = Instant::now();
     let looked = discover(&at(&[closed, silent.local_addr().expect("an address").port()])).await;
     assert!(looked.found.is_empty());
-    assert!(begun.elapsed() < LIMIT + Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < LIMIT + Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
