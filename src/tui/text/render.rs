@@ -104,8 +104,9 @@ pub(super) struct Drawing {
     pub notes: Notes,
     /// Lines that never change.
     settled: usize,
-    /// The node that comes next.
-    node: Option<usize>,
+    /// The first node of the block, and the one that comes next.
+    start: usize,
+    node: usize,
     leaf: Leaf,
 }
 
@@ -113,11 +114,10 @@ impl Drawing {
     /// Draws what is new of the block with these nodes.
     pub fn draw(&mut self, scene: Scene<'_>, nodes: std::ops::Range<usize>) {
         let all = scene.document.nodes();
-        let mut at = self.node.unwrap_or(nodes.start);
-        if self.is_void(all.get(at).filter(|_| at < nodes.end)) {
-            *self = Self::default();
-            at = nodes.start;
+        if self.start != nodes.start || self.is_void(all.get(self.node).filter(|_| self.node < nodes.end)) {
+            *self = Self { start: nodes.start, node: nodes.start, ..Self::default() };
         }
+        let mut at = self.node;
         self.lines.truncate(self.settled);
         self.notes.pending = false;
         while at < nodes.end {
@@ -148,7 +148,7 @@ impl Drawing {
             self.leaf = Leaf::Begin;
             at += 1;
         }
-        self.node = Some(at);
+        self.node = at;
         let mut state = self.leaf.clone();
         for at in at..nodes.end {
             if !all[at].shape.is_container() {
@@ -299,6 +299,7 @@ fn begin(scene: Scene<'_>, at: usize, out: &mut Vec<Line<'static>>) -> Flow {
     {
         // Without boxes it is read aloud, or styles are few: the level is told in words.
         place.first.push(format!("{} ", "#".repeat(usize::from(level))), scene.style(Role::Heading));
+        place.rest.push(" ".repeat(usize::from(level) + 1), Style::new());
     }
     let wrap = Wrap::new(usize::from(scene.look.width), place.first, place.rest);
     let wrap = if matches!(node.shape, Shape::Plain | Shape::Html { .. } | Shape::Math { .. }) { wrap.keep_indent() } else { wrap };

@@ -195,7 +195,8 @@ impl Grid {
         }
         let room = usize::from(scene.look.width).saturating_sub(place.rest.width).saturating_sub(3 * (count - 1));
         let widths = fit(&widest, room);
-        let records = count > 1 && widths.iter().zip(&words).any(|(width, word)| *width < (*word).min(WORD));
+        let cramped = widths.iter().sum::<usize>() > room || widths.iter().zip(&words).any(|(width, word)| *width < (*word).min(WORD));
+        let records = count > 1 && cramped;
         let aligns = parts.get(1).map(|part| aligns(scene.part(part))).unwrap_or_default();
         Self { widths, aligns, head, records, prefix: place.rest, style: place.style }
     }

@@ -221,10 +221,18 @@ impl Wrap {
             self.at += text.len();
             put(&mut self.spans, &text, style);
         }
-        for (text, style) in self.word.drain(..) {
-            put(&mut self.spans, &text, style);
+        let word = std::mem::take(&mut self.word);
+        if self.at + self.word_width > self.columns {
+            // The first prefix is wider than the others, and the word fits behind those only.
+            for (text, style) in word {
+                self.hard(&text, style, out);
+            }
+        } else {
+            for (text, style) in word {
+                put(&mut self.spans, &text, style);
+            }
+            self.at += self.word_width;
         }
-        self.at += self.word_width;
         self.word_width = 0;
         self.gap_width = 0;
     }

@@ -424,3 +424,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_block_that_begins_elsewhere_is_drawn_anew() {
+    // The second line is a paragraph until the third piece makes it an item, and the block after it something else.
+    let theme = Theme::mono();
+    let look = Look { width: 18, ..Look::new(&theme) };
+    let mut pages = Pages::new(100_000);
+    let mut document = Document::new();
+    for piece in ["1. <div>\n1", ".  <div>\n```\n"] {
+        document.push(piece);
+        pages.height(&document, &look);
+    }
+    let now: Vec<Line<'static>> = pages.lines(&document, &look, 0, 9).cloned().collect();
+    assert_eq!(text_of(&now), "1. <div>\n2. <div>\n┌───────────── a ┐");
+}
