@@ -108,6 +108,8 @@ pub struct Counters {
     pub drawn: u64,
     /// Of these, blocks that were drawn after they could not change any more.
     pub drawn_settled: u64,
+    /// Lines that were made: what drawing costs.
+    pub lines: u64,
     /// Blocks that were asked for and there.
     pub hits: u64,
     /// Blocks whose lines were dropped for want of room.
@@ -162,6 +164,8 @@ pub struct Pages {
     pages: HashMap<Key, Page>,
     /// Counts questions, so that what was used longest ago can go first.
     clock: u64,
+    /// Cells that were in use when room was last made: there is no use in trying again before there are more.
+    floor: u64,
     counters: Counters,
 }
 
@@ -169,7 +173,7 @@ impl Pages {
     /// A cache of at most so many cells (a screen has 3,000 to 12,000; a cell costs about three bytes).
     #[must_use]
     pub fn new(cells: usize) -> Self {
-        Self { limit: cells as u64, pages: HashMap::new(), clock: 0, counters: Counters::default() }
+        Self { limit: cells as u64, pages: HashMap::new(), clock: 0, floor: 0, counters: Counters::default() }
     }
 
     #[must_use]
@@ -242,6 +246,7 @@ impl Pages {
             keep
         });
         self.counters.cells -= freed;
+        self.floor = 0;
     }
 
     /// Brings a page up to date.
@@ -331,7 +336,7 @@ impl Pages {
 
     /// Drops what was used longest ago until there is room again. What is in use stays.
     fn make_room(&mut self, clock: u64) {
-        if self.counters.cells <= self.limit {
+        if self.counters.cells <= self.limit.max(self.floor) {
             return;
         }
         let mut oldest: Vec<(u64, Key, usize)> = Vec::new();
@@ -353,6 +358,7 @@ impl Pages {
                 block.drop_lines(&mut self.counters);
             }
         }
+        self.floor = self.counters.cells + self.counters.cells / 8;
         // Pages at widths that are gone.
         if self.pages.len() > 64 {
             self.pages.retain(|_, page| page.used + 4096 > clock || page.blocks.iter().any(|block| block.cells > 0));
@@ -364,7 +370,7 @@ impl Block {
     fn draw(&mut self, scene: Scene<'_>, block: &super::Block, clock: u64, settled: bool, counters: &mut Counters) {
         let read = scene.look.highlighter.map_or(0, Highlighter::generation);
         let mut drawing = self.drawing.take().unwrap_or_default();
-        drawing.draw(scene, block.nodes.clone());
+        counters.lines += drawing.draw(scene, block.nodes.clone()) as u64;
         counters.drawn += 1;
         counters.drawn_settled += u64::from(settled);
         counters.cells -= self.cells as u64;

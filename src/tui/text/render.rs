@@ -19,7 +19,7 @@ use crate::tui::theme::Role;
 
 /// Text of a paragraph is read in pieces of about so many bytes, once there is twice as much. Markup that spans two pieces is
 /// lost; paragraphs of that length are accidents.
-pub(super) const PIECE: usize = 4096;
+pub(super) const PIECE: usize = 2048;
 
 /// What is drawn, and how.
 #[derive(Clone, Copy)]
@@ -111,14 +111,15 @@ pub(super) struct Drawing {
 }
 
 impl Drawing {
-    /// Draws what is new of the block with these nodes.
-    pub fn draw(&mut self, scene: Scene<'_>, nodes: std::ops::Range<usize>) {
+    /// Draws what is new of the block with these nodes, and says how many lines that made.
+    pub fn draw(&mut self, scene: Scene<'_>, nodes: std::ops::Range<usize>) -> usize {
         let all = scene.document.nodes();
         if self.start != nodes.start || self.is_void(all.get(self.node).filter(|_| self.node < nodes.end)) {
             *self = Self { start: nodes.start, node: nodes.start, ..Self::default() };
         }
         let mut at = self.node;
         self.lines.truncate(self.settled);
+        let kept = self.settled;
         self.notes.pending = false;
         while at < nodes.end {
             let node = &all[at];
@@ -158,6 +159,7 @@ impl Drawing {
                 empty(scene, at, &mut self.lines, &mut self.notes);
             }
         }
+        self.lines.len() - kept
     }
 
     /// Nothing of the block changes any more: what was kept for that goes.

@@ -7,6 +7,9 @@ use super::node::{LONG, Line, Node, Part, ROOT, Shape, Top};
 use super::scan::{self, Cursor};
 use crate::sanitise;
 
+/// A table's head is no longer than this: what is drawn of a long paragraph is drawn for good, but for its end.
+const HEAD: usize = 1024;
+
 /// Nesting stops here; deeper markers are text. No person nests so deep, and every line looks at every open block.
 const DEEP: usize = 32;
 
@@ -467,7 +470,7 @@ impl Tree {
     fn becomes_table(&mut self, word: &str, at: usize, line: &Line<'_>) -> bool {
         let Some(head) = self.parts.last().copied() else { return false };
         let text = &line.source[head.start as usize..head.end as usize];
-        if text.len() > LONG {
+        if text.len() > HEAD {
             return false;
         }
         let columns = scan::cells(text).count();

@@ -245,6 +245,34 @@ fn settled_blocks_are_drawn_twice_at_most() {
 }
 
 #[test]
+fn a_frame_late_in_a_reply_makes_no_more_lines_than_one_early() {
+    let theme = Theme::mono();
+    let look = Look { width: 60, ..Look::new(&theme) };
+    for text in [
+        REPLY.repeat(200_000 / REPLY.len()),
+        "Words **go** on without a line break. ".repeat(5_000),
+        "- an item with `code`\n".repeat(9_000),
+        format!("```\n{}", "a line of code\n".repeat(13_000)),
+        format!("> {}", "quoted and quoted again\n> ".repeat(7_500)),
+        "x".repeat(200_000),
+    ] {
+        let mut pages = Pages::new(10_000_000);
+        let mut document = Document::new();
+        let mut made = Vec::new();
+        let tenth = text.len() / 10 + 1;
+        for part in pieces(&text, tenth) {
+            let before = pages.counters().lines;
+            for delta in pieces(part, 500) {
+                document.push(delta);
+                pages.height(&document, &look);
+            }
+            made.push(pages.counters().lines - before);
+        }
+        assert!(made[8] as f64 <= 1.1 * made[1] as f64, "{made:?} for {:?}", &text[..30]);
+    }
+}
+
+#[test]
 fn what_is_kept_is_bounded() {
     let theme = theme();
     let look = Look { width: 60, ..Look::new(&theme) };
