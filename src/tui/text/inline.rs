@@ -3,6 +3,8 @@
 //! Owns: inline Markdown to styled words, by pulldown-cmark. Refuses: where lines break. Invariant: every word that comes out is
 //! harmless, also what entities (`&#27;`) spell.
 
+use std::borrow::Cow;
+
 use pulldown_cmark::{BrokenLink, CowStr, Event, Options, Parser, Tag, TagEnd};
 use ratatui::style::Style;
 
@@ -186,10 +188,109 @@ impl Words<'_, '_> {
     }
 }
 
+/// Closes the markup that is open at the end of a text which is still being written, so that `**bo` is bold from its first letter
+/// and nothing moves when its end comes. Delimiters with nothing behind them yet are left out.
+pub(super) fn mend(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    if !bytes.iter().any(|b| matches!(b, b'*' | b'_' | b'`' | b'~')) {
+        return Cow::Borrowed(text);
+    }
+    let mut open: Vec<&str> = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let byte = bytes[at];
+        let run = bytes[at..].iter().take_while(|b| **b == byte).count();
+        let end = at + run;
+        match byte {
+            b'\\' => {
+                at += 2;
+                continue;
+            }
+            b'`' => {
+                let ticks = &text[at..end];
+                let closing = text[end..]
+                    .match_indices(ticks)
+                    .find(|(found, _)| !text[end + found + run..].starts_with('`') && !text[..end + found].ends_with('`'));
+                match closing {
+                    Some((found, _)) => at = end + found + run,
+                    None => {
+                        // All that follows is code.
+                        return closed(text, at, end, &open, Some(ticks));
+                    }
+                }
+                continue;
+            }
+            b'*' | b'_' | b'~' if run <= 3 && (byte != b'~' || run == 2) => {
+                let before = text[..at].chars().next_back();
+                let after = text[end..].chars().next();
+                let closes = before.is_some_and(|c| !c.is_whitespace()) && open.last().is_some_and(|mark| *mark == &text[at..end]);
+                let opens = before.is_none_or(|c| !c.is_alphanumeric()) && after.is_none_or(|c| !c.is_whitespace());
+                if closes {
+                    open.pop();
+                } else if opens && after.is_some() {
+                    open.push(&text[at..end]);
+                } else if opens && before.is_some_and(char::is_whitespace) {
+                    return closed(text, at, end, &open, None);
+                }
+            }
+            _ => {}
+        }
+        at = if matches!(byte, b'*' | b'_' | b'~') { end } else { at + 1 };
+    }
+    closed(text, text.len(), text.len(), &open, None)
+}
+
+/// The text with closing delimiters: up to `from` where nothing follows the delimiter that ends at `to`, else all of it.
+fn closed<'a>(text: &'a str, from: usize, to: usize, open: &[&str], ticks: Option<&str>) -> Cow<'a, str> {
+    let ends = to >= text.trim_end().len();
+    let kept = if ends { text[..from].trim_end() } else { text.trim_end() };
+    if open.is_empty() && (ends || ticks.is_none()) {
+        return Cow::Borrowed(if from < text.len() { kept } else { text });
+    }
+    let mut out = kept.to_owned();
+    if let Some(ticks) = ticks.filter(|_| !ends) {
+        out.push_str(ticks);
+    }
+    out.extend(open.iter().rev().copied());
+    Cow::Owned(out)
+}
+
 fn put_text(text: &str, style: Style, put: &mut dyn FnMut(Piece<'_>)) {
     if text.is_empty() {
         return;
     }
     let clean = sanitise::line(text);
     put(Piece::Text(&width::without_vs16(&clean), style));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_markup_is_closed_while_it_is_written() {
+        for (text, mended) in [
+            ("plain", "plain"),
+            ("a **bo", "a **bo**"),
+            ("a **bold** and *it", "a **bold** and *it*"),
+            ("a **bo *it", "a **bo *it***"),
+            ("a **bold** ", "a **bold** "),
+            ("a **bold ", "a **bold**"),
+            ("text **", "text"),
+            ("text `", "text"),
+            ("text `co", "text `co`"),
+            ("**see `co", "**see `co`**"),
+            ("`` a ` b", "`` a ` b``"),
+            ("`a` b", "`a` b"),
+            ("5 * 3 and 2*3", "5 * 3 and 2*3"),
+            ("snake_case and a_b", "snake_case and a_b"),
+            ("\\*no", "\\*no"),
+            ("~~old", "~~old~~"),
+            ("~ 5", "~ 5"),
+            ("日本**語", "日本**語"),
+            ("é `日", "é `日`"),
+        ] {
+            assert_eq!(mend(text), mended, "{text:?}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use ratatui::text::Line;
 use super::Look;
 use super::blocks::{Document, Node, Part, ROOT, Shape};
 use super::code::{self, CodeRows};
-use super::inline::{Piece, inline};
+use super::inline::{Piece, inline, mend};
 use super::table::{self, TableRows};
 use super::width;
 use super::wrap::{Prefix, Wrap};
@@ -229,6 +229,13 @@ fn leaf(scene: Scene<'_>, at: usize, state: &mut Leaf, extent: Extent, out: &mut
     }
 }
 
+impl Flow {
+    /// Its text has no inline markup.
+    fn is_literal(&self) -> bool {
+        matches!(self.shape, Shape::Plain | Shape::Html { .. } | Shape::Math { .. })
+    }
+}
+
 fn flow(scene: Scene<'_>, at: usize, state: &mut Leaf, extent: Extent, out: &mut Vec<Line<'static>>, notes: &mut Notes) {
     let node = &scene.document.nodes()[at];
     let parts = scene.parts(node);
@@ -268,6 +275,9 @@ fn flow(scene: Scene<'_>, at: usize, state: &mut Leaf, extent: Extent, out: &mut
     }
     if last {
         let piece = take_piece(scene, parts, flow, usize::MAX);
+        // What is being written looks as it will.
+        let written = extent == Extent::Now && at + 1 == scene.document.nodes().len() && !scene.document.is_settled(at);
+        let piece = if written && !flow.is_literal() { mend(&piece) } else { piece.into() };
         put_piece(scene, &piece, style, flow, out, notes);
         let column = flow.wrap.clone().finish(out);
         notes.end = (out.len() - 1, column);
@@ -392,23 +402,20 @@ fn put_piece(scene: Scene<'_>, piece: &str, style: Style, flow: &mut Flow, out: 
         }
         None => piece,
     };
-    match flow.shape {
-        Shape::Plain | Shape::Html { .. } | Shape::Math { .. } => {
-            for (index, line) in sanitise::block(piece).split('\n').enumerate() {
-                if index > 0 {
-                    flow.wrap.line_break(out);
-                }
-                flow.wrap.text(&width::without_vs16(line), style, out);
+    if flow.is_literal() {
+        for (index, line) in sanitise::block(piece).split('\n').enumerate() {
+            if index > 0 {
+                flow.wrap.line_break(out);
             }
+            flow.wrap.text(&width::without_vs16(line), style, out);
         }
-        _ => {
-            let wrap = &mut flow.wrap;
-            notes.missing |= inline(piece, style, scene.document, scene.look, &mut |piece| match piece {
-                Piece::Text(text, style) => wrap.text(text, style, out),
-                Piece::Break => wrap.line_break(out),
-            });
-        }
+        return;
     }
+    let wrap = &mut flow.wrap;
+    notes.missing |= inline(piece, style, scene.document, scene.look, &mut |piece| match piece {
+        Piece::Text(text, style) => wrap.text(text, style, out),
+        Piece::Break => wrap.line_break(out),
+    });
 }
 
 /// What the blocks around a node put before its lines.

@@ -8,12 +8,16 @@ use super::inline::{Piece, inline};
 use super::render::{Extent, Notes, Place, Scene};
 use super::width;
 use super::wrap::{Prefix, Wrap};
+use crate::sanitise;
 use crate::tui::theme::Role;
 
 /// Columns are as wide as the first so many rows ask for; then rows are settled one by one.
 const MEASURED: usize = 64;
 /// A column that needs more than this gets no more than its share before others have theirs.
 const WORD: usize = 12;
+
+/// A row is shown up to so many bytes; longer ones are no tables.
+const ROW: usize = 8192;
 
 /// A table of which some rows are there.
 #[derive(Debug, Clone, Default)]
@@ -121,7 +125,7 @@ pub(super) fn draw(
     }
     let Some(grid) = &state.grid else { return };
     for part in parts.iter().take(whole).skip(2 + state.rows) {
-        let row = read(scene, part, grid.style, notes);
+        let row = read(scene, part, grid.style, grid.widths.len(), notes);
         if grid.records {
             grid.record(scene, &row, state.rows > 0, out);
         } else {
@@ -149,9 +153,10 @@ pub(super) fn draw(
     notes.end = (out.len().saturating_sub(1), out.last().map_or(0, Line::width));
 }
 
-fn read(scene: Scene<'_>, part: &Part, style: Style, notes: &mut Notes) -> Row {
-    let text = scene.part(part);
+fn read(scene: Scene<'_>, part: &Part, style: Style, columns: usize, notes: &mut Notes) -> Row {
+    let text = sanitise::prefix(scene.part(part), ROW);
     cells(text)
+        .take(columns)
         .map(|range| {
             let mut cell = Cell::default();
             let source = text[range].replace("\\|", "|");
@@ -176,15 +181,15 @@ fn aligns(row: &str) -> Vec<Align> {
 
 impl Grid {
     fn new(scene: Scene<'_>, parts: &[Part], place: Place, notes: &mut Notes) -> Self {
+        let count = parts.first().map_or(0, |part| cells(scene.part(part)).count()).max(1);
         let rows: Vec<Row> = parts
             .iter()
             .take(MEASURED + 2)
             .enumerate()
             .filter(|(index, _)| *index != 1)
-            .map(|(_, part)| read(scene, part, place.style, notes))
+            .map(|(_, part)| read(scene, part, place.style, count, notes))
             .collect();
         let head = rows.first().cloned().unwrap_or_default();
-        let count = head.len().max(1);
         let (mut widest, mut words) = (vec![1; count], vec![1; count]);
         for row in &rows {
             for (index, cell) in row.iter().take(count).enumerate() {

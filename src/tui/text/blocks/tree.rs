@@ -92,8 +92,8 @@ impl Tree {
 
     /// Ends the open nodes from a depth on.
     fn end_from(&mut self, depth: usize) {
-        // A frame that was open gets its foot.
-        if self.chain.len() > depth && matches!(self.leaf(), Some(Shape::Fence { .. } | Shape::Indented { .. })) {
+        // What was open was drawn as such: a frame without its foot, markup as if it were closed.
+        if self.chain.len() > depth && self.leaf().is_some() {
             self.touch();
         }
         self.chain.truncate(depth);
