@@ -68,6 +68,7 @@ pub(super) struct Host {
     /// Those who asked for a fresh look at the backends.
     pub(super) refreshing: Vec<(Seat, CommandId)>,
     pub(super) discovering: bool,
+    pub(super) looked: Option<Instant>,
     /// Where discovery looked, in words.
     pub(super) looked_at: String,
     /// Whether pip is there; `None` until it was looked for.
@@ -130,6 +131,7 @@ impl Host {
             waiting: Vec::new(),
             refreshing: Vec::new(),
             discovering: false,
+            looked: None,
             looked_at: String::new(),
             pip: None,
             settled: false,
@@ -299,10 +301,10 @@ impl Host {
             self.emit(EventKind::Notice { level, error });
         }
         let ready = self.backends.bring(hello.env);
-        let stale = if self.settled { self.backends.stale(Instant::now()) } else { Vec::new() };
-        for name in ready.iter().chain(&stale) {
-            self.ask_backend(name);
+        for name in ready {
+            self.ask_backend(&name);
         }
+        self.look_again();
         let welcome = Welcome {
             major: MAJOR,
             minor: MINOR,

@@ -36,6 +36,9 @@ impl Host {
             self.waiting.push((seat, id, command));
             return;
         }
+        if let Command::Stop { conversation, .. } = &command {
+            self.stop_waiting(*conversation);
+        }
         let Some(client) = self.seats.client(seat) else { return };
         match self.was_applied(id, &command).await {
             Ok(false) => {}
@@ -59,6 +62,16 @@ impl Host {
         }
         if self.machine.replica.docs.len() > MOST_DOCS {
             self.machine.evict();
+        }
+    }
+
+    /// Prompts that wait for the first look at the backends are stopped before they begin.
+    fn stop_waiting(&mut self, stopped: ConversationId) {
+        let asks = |command: &Command| matches!(command, Command::Send { conversation, .. } | Command::Answer { conversation, .. } if *conversation == stopped);
+        let (stopped, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting).into_iter().partition(|(.., command)| asks(command));
+        self.waiting = waiting;
+        for (seat, id, _) in stopped {
+            self.ack(seat, id, Err(Error::new(Kind::Cancelled, "It was stopped before it was sent.")));
         }
     }
 

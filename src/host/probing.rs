@@ -17,6 +17,9 @@ use crate::proto::{Ack, BackendKind, Command, CommandId, EventKind, ModelInfo, M
 /// How often a backend on the network is asked for its latency while somebody watches.
 const PING: Duration = Duration::from_secs(15);
 
+/// Servers are looked for again when a client comes after this time.
+const LOOK: Duration = Duration::from_secs(30);
+
 impl Host {
     /// The first look: at what is configured, and around.
     pub(super) fn look_first(&mut self) {
@@ -25,6 +28,20 @@ impl Host {
         }
         self.look_around();
         self.check_settled();
+    }
+
+    /// A client has come: what was not asked lately is asked again, for it.
+    pub(super) fn look_again(&mut self) {
+        if !self.settled {
+            return;
+        }
+        let now = Instant::now();
+        for name in self.backends.stale(now) {
+            self.ask_backend(&name);
+        }
+        if self.looked.is_some_and(|looked| now - looked > LOOK) {
+            self.look_around();
+        }
     }
 
     /// Takes a backend in and asks it.
@@ -42,6 +59,7 @@ impl Host {
     fn look_around(&mut self) {
         let Some(discover) = self.options.discover.clone().filter(|_| !self.discovering) else { return };
         self.discovering = true;
+        self.looked = Some(Instant::now());
         let inbox = self.inbox.clone();
         self.spawn(Whose::Discovery, async move {
             // A host that has ended does not care.
