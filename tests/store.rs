@@ -633,6 +633,26 @@ async fn a_snippet_shows_the_hit_with_what_is_around_it() {
     assert!(shown.starts_with("\u{E000}nnn") && shown.ends_with("n\u{E001}…"), "{shown}");
 }
 
+#[tokio::test]
+async fn inspecting_changes_nothing_of_a_database_that_a_host_uses() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("arbour.db");
+    assert_eq!(Store::inspect(&path, true).unwrap_err().kind, Kind::NotFound);
+    assert!(!path.exists());
+    let store = open(&path);
+    let ids = &mut IdGen::Counting(0);
+    let mut kept = conversation(ids, "Trees", 1);
+    kept.row.messages = 1;
+    kept.row.running = 1;
+    let mut node = message(ids, None, Role::Assistant, State::Writing);
+    node.run = Some(run(ids));
+    store.write(vec![Write::Conversation(kept.clone()), node_write(kept.row.id, &node, &Content::new())], true).await.unwrap();
+    let stats = Store::inspect(&path, true).unwrap();
+    assert_eq!((stats.conversations, stats.messages, stats.problems.len(), stats.journal.as_str()), (1, 1, 0, "wal"));
+    assert!(stats.bytes > 4_096 && stats.path == path);
+    assert_eq!(store.open_conversation(kept.row.id).await.unwrap().unwrap(), (kept, vec![node]), "what runs goes on");
+}
+
 // ---- files that are not as they should be ----
 
 /// Opening is refused, says what to do, and leaves the file as it was.

@@ -324,6 +324,38 @@ fn what_the_writer_may_not_write_is_told_as_such() {
     assert!(error.message.contains(Path::new("arbour.db").to_str().unwrap()));
 }
 
+#[tokio::test]
+async fn messages_that_come_one_by_one_leave_few_pieces_to_search() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("arbour.db");
+    let ids = &mut IdGen::Counting(0);
+    let (store, _) = Store::open_with(&path, 0, &QUICK).unwrap();
+    let kept = conversation(ids);
+    store.write(vec![Write::Conversation(kept.clone())], true).await.unwrap();
+    for at in 0..15 {
+        store.write(vec![message(ids, kept.row.id, &format!("message {at}")).1], false).await.unwrap();
+    }
+    // Merging goes on after the last answer, and then comes to an end.
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let pieces: i64 = store
+            .inner
+            .readers
+            .read(|connection| {
+                Ok(connection.query_row("SELECT count(DISTINCT id >> 37) FROM gram_data WHERE id > 10", [], |row| row.get(0))?)
+            })
+            .await
+            .unwrap();
+        // At most three of each size, and 15 messages make two sizes.
+        if pieces <= 6 {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{pieces} pieces are left");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(store.search("message", None, 100).await.unwrap().len(), 15);
+}
+
 /// Text as people and models write it, with what is hard about it: scripts, signs, gaps, characters that change when folded.
 fn hard_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![

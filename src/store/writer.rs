@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fault::Fault;
@@ -21,6 +22,9 @@ use crate::proto::UnixMs;
 pub(super) const QUEUE: usize = 1024;
 /// Batches in one commit: bounds how long the first of them waits for its answer.
 const TOGETHER: usize = 128;
+/// Pages of the full-text index that are rewritten at a time when there is nothing else to do: about a millisecond, for which a batch that
+/// arrives meanwhile waits.
+const MERGED: i64 = 64;
 /// How long a carried-out command is remembered, in milliseconds: a client that was away for longer starts anew.
 const REMEMBER: UnixMs = 30 * DAY;
 const DAY: UnixMs = 24 * 60 * 60 * 1000;
@@ -49,11 +53,13 @@ pub(super) struct Writer {
     full: Option<bool>,
     /// When old commands were forgotten last.
     pruned: UnixMs,
+    /// The full-text index may be in more pieces than it needs to be.
+    scattered: bool,
 }
 
 impl Writer {
     pub(super) fn new(connection: Connection, journal: Journal, path: PathBuf) -> Self {
-        Self { connection, path, journal, full: None, pruned: UnixMs::MIN }
+        Self { connection, path, journal, full: None, pruned: UnixMs::MIN, scattered: false }
     }
 
     /// What SQLite says of `synchronous`: 1 is NORMAL, 2 is FULL.
@@ -64,8 +70,16 @@ impl Writer {
 
     fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         let mut jobs = Vec::with_capacity(TOGETHER);
-        while let Some(first) = queue.blocking_recv() {
-            jobs.push(first);
+        loop {
+            let next = if self.scattered { queue.try_recv() } else { queue.blocking_recv().ok_or(TryRecvError::Disconnected) };
+            match next {
+                Ok(first) => jobs.push(first),
+                Err(TryRecvError::Empty) => {
+                    self.merge_some();
+                    continue;
+                }
+                Err(TryRecvError::Disconnected) => break,
+            }
             while jobs.len() < TOGETHER
                 && let Ok(next) = queue.try_recv()
             {
@@ -112,11 +126,28 @@ impl Writer {
         }
     }
 
+    /// Every commit adds a piece to the full-text index, and a search looks into each piece. SQLite merges them too late for messages that
+    /// come one by one, so it is done here, in small steps, until nothing is left to merge.
+    fn merge_some(&mut self) {
+        let before = self.connection.total_changes();
+        let merged = self.set_synchronous(false).and_then(|()| {
+            self.connection.prepare_cached("INSERT INTO gram (gram, rank) VALUES ('merge', ?1)")?.execute([MERGED])?;
+            Ok(())
+        });
+        // What is asked for counts as one change; any more is work that was done.
+        self.scattered = merged.is_ok() && self.connection.total_changes() - before > 1;
+        if let Err(Fault::Sql(error)) = merged {
+            tracing::warn!(%error, "the full-text index was not merged");
+        }
+    }
+
     pub(super) fn transact<'a>(&mut self, sync: bool, writes: impl Iterator<Item = &'a Write>) -> Result<(), Fault> {
         self.set_synchronous(sync)?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut indexed = false;
         for write in writes {
             rows::carry_out(&transaction, write)?;
+            indexed |= matches!(write, Write::Node { .. } | Write::Finish { .. } | Write::DeleteConversation(_));
             if let Write::Applied { at, .. } = write
                 && at.saturating_sub(DAY) > self.pruned
             {
@@ -125,6 +156,7 @@ impl Writer {
             }
         }
         transaction.commit()?;
+        self.scattered |= indexed && self.journal == Journal::Wal;
         Ok(())
     }
 
