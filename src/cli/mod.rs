@@ -21,7 +21,9 @@ mod session;
 mod status;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser as _;
 
@@ -51,8 +53,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<u8> {
     host::fix_threads(&arguments)?;
-    let context = Context::load(arguments.global)?;
-    log::start(context.paths.state.join(log_name(arguments.command.as_ref())));
+    let context = Arc::new(Context::load(arguments.global)?);
+    log::start(log_file(&context, arguments.command.as_ref()));
     // The first provider stays; a second call finds it there.
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -71,7 +73,7 @@ fn run(arguments: Arguments) -> Result<u8> {
     result
 }
 
-async fn dispatch(context: &Context, command: Option<Subcommands>) -> Result<u8> {
+async fn dispatch(context: &Arc<Context>, command: Option<Subcommands>) -> Result<u8> {
     match command {
         None => screen::run(context).await,
         Some(Subcommands::Ask(ask)) => ask::run(context, ask).await,
@@ -84,10 +86,10 @@ async fn dispatch(context: &Context, command: Option<Subcommands>) -> Result<u8>
 }
 
 /// One file for each kind of process, so that none rotates another's away.
-fn log_name(command: Option<&Subcommands>) -> &'static str {
+fn log_file(context: &Context, command: Option<&Subcommands>) -> PathBuf {
     match command {
-        Some(Subcommands::Host | Subcommands::Serve(_)) => "host.log",
-        None => "screen.log",
-        Some(_) => "cli.log",
+        Some(Subcommands::Host | Subcommands::Serve(_)) => context.paths.log(),
+        None => context.paths.state.join("screen.log"),
+        Some(_) => context.paths.state.join("cli.log"),
     }
 }
