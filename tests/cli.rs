@@ -6,9 +6,9 @@ mod home;
 mod support;
 
 use std::io::Read as _;
-use std::process::{Child, Stdio};
+use std::process::Child;
 
-use home::{Home, PATIENCE, QUIET, Said, alive, backend, code, finish, until};
+use home::{Home, PATIENCE, QUIET, Said, Serving, alive, backend, code, finish, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::scripted::{Accident, Dialect, Script, Scripted};
@@ -326,30 +326,6 @@ fn a_model_is_started_and_stopped_where_the_backend_can() {
     assert!(stop.err.starts_with("arbour: "), "{stop:?}");
 }
 
-/// A `serve` that listens.
-struct Serving {
-    child: Child,
-    url: String,
-}
-
-impl Serving {
-    fn start(home: &Home) -> Self {
-        use std::io::BufRead as _;
-        let mut child = home.command(&["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::null()).spawn().expect("arbour starts");
-        let mut first = String::new();
-        std::io::BufReader::new(child.stderr.take().expect("a pipe")).read_line(&mut first).expect("a line");
-        let url = first.split_whitespace().find(|w| w.starts_with("ws://")).unwrap_or_else(|| panic!("no address in {first:?}"));
-        Self { url: url.to_owned(), child }
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        home::signal(self.child.id(), Signal::TERM);
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn serve_lets_others_in_with_the_token() {
     let (_server, home) = speaking("from afar");
@@ -376,7 +352,7 @@ fn serve_lets_others_in_with_the_token() {
         Some(1)
     );
 
-    let pid = serving.child.id();
+    let pid = serving.pid();
     drop(serving);
     assert!(!alive(pid) && home.host().is_none(), "SIGTERM ends it, and the lock is free");
 }

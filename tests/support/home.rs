@@ -4,17 +4,21 @@
 
 #![allow(dead_code, reason = "each test and bench binary that includes this uses a part of it")]
 
-use std::io::{Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use arbour::proto::lock::Lock;
+use arbour::proto::lock::{Lock, TOKEN_FILE};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 /// How long anything may take. Generous: the machine may be busy, and what passes does not wait for it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(match option_env!("ARBOUR_TEST_HASTE") {
+    // For whoever writes tests and waits for failures.
+    Some(_) => 8,
+    None => 60,
+});
 
 /// What tests that say nothing else get: a host that goes soon, and no looking around on this machine.
 pub const QUIET: &str = "linger = \"2s\"\ndiscover = false\nkeymap = \"vim\"\ntheme = \"dark\"\n";
@@ -175,6 +179,40 @@ impl Drop for Home {
             pause();
         }
         signal(lock.pid, Signal::KILL);
+    }
+}
+
+/// A `serve` that listens.
+pub struct Serving {
+    child: Child,
+    pub url: String,
+    /// With the token.
+    pub token_file: PathBuf,
+}
+
+impl Serving {
+    #[track_caller]
+    pub fn start(home: &Home) -> Self {
+        let mut child = home.command(&["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::null()).spawn().expect("arbour starts");
+        let mut said = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut first = String::new();
+        said.read_line(&mut first).expect("a line");
+        let url = first.split_whitespace().find(|w| w.starts_with("ws://")).unwrap_or_else(|| panic!("no address in {first:?}"));
+        let serving = Self { url: url.to_owned(), token_file: home.state().join(TOKEN_FILE), child };
+        // What it says later must not fill the pipe.
+        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+        serving
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        signal(self.child.id(), Signal::TERM);
+        let _ = self.child.wait();
     }
 }
 

@@ -11,12 +11,15 @@ use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use portable_pty::{CommandBuilder, MasterPty, PtySize, native_pty_system};
 use rustix::process::Signal;
 
 use super::home::{self, Home, PATIENCE};
+
+/// Between two keys. Six characters at most 8 ms apart are a paste to the composer.
+const KEYSTROKE: Duration = Duration::from_millis(11);
 
 /// Called by the reader after each chunk that leaves a whole frame: the screen, and when the chunk arrived.
 pub type Observer = Box<dyn FnMut(&vt100::Screen, Instant) + Send>;
@@ -28,6 +31,8 @@ pub struct Term {
     keys: Arc<Mutex<Box<dyn Write + Send>>>,
     child: Box<dyn portable_pty::Child + Send + Sync>,
     shared: Arc<Shared>,
+    /// The modes before the program began.
+    pub before: Modes,
     ended: Option<portable_pty::ExitStatus>,
     reader: Option<std::thread::JoinHandle<()>>,
 }
@@ -101,7 +106,7 @@ impl vt100::Callbacks for Answers {
 }
 
 /// What must be as it was when a program gives the terminal back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Modes {
     pub alternate_screen: bool,
     pub cursor_hidden: bool,
@@ -133,6 +138,7 @@ impl Term {
     /// Starts any program in a terminal.
     pub fn spawn(name: &str, columns: u16, rows: u16, command: CommandBuilder) -> Self {
         let pair = native_pty_system().openpty(size(columns, rows)).expect("a pty");
+        let termios = format!("{:?}", pair.master.get_termios());
         let child = pair.slave.spawn_command(command).unwrap_or_else(|e| panic!("{name} does not start: {e}"));
         drop(pair.slave);
         let mut output = pair.master.try_clone_reader().expect("a reader");
@@ -164,14 +170,34 @@ impl Term {
                 }
             })
         };
-        Self { name: name.to_owned(), master: pair.master, keys, child, shared, ended: None, reader: Some(reader) }
+        let before = Modes { termios, ..Modes::default() };
+        Self { name: name.to_owned(), master: pair.master, keys, child, shared, before, ended: None, reader: Some(reader) }
     }
 
-    /// Types: text as it is, keys in angle brackets: `<Enter> <Esc> <Tab> <S-Tab> <Up> <Down> <Left> <Right> <BS> <Space>
+    /// Types, as fast as hands can (what comes faster is taken for a paste): text as it is, keys in angle brackets: `<Enter> <Esc> <Tab> <S-Tab> <Up> <Down> <Left> <Right> <BS> <Space>
     /// <PageUp> <PageDown> <Home> <End> <lt> <C-x> <A-x> <F1>…<F4>`.
     pub fn keys(&mut self, keys: &str) {
-        let bytes = encode(keys);
-        self.raw(&bytes);
+        for key in encode(keys) {
+            self.raw(&key);
+            // Not a wait for anything: the pace of the typist.
+            std::thread::park_timeout(KEYSTROKE);
+        }
+    }
+
+    /// Writes into the composer as a person does: a few letters, seen, the next. (Six characters at most 8 ms apart are a paste to
+    /// arbour, and on a busy machine keys that were sent apart arrive together.)
+    #[track_caller]
+    pub fn write(&mut self, text: &str) {
+        let letters: Vec<char> = text.chars().collect();
+        let mut written = String::new();
+        for few in letters.chunks(4) {
+            let few: String = few.iter().collect();
+            self.raw(few.as_bytes());
+            written.push_str(&few);
+            let seen = written.trim_end().to_owned();
+            self.wait(&format!("{seen:?} in the composer"), |screen| screen.contents().contains(&seen));
+            std::thread::park_timeout(KEYSTROKE);
+        }
     }
 
     /// Sends bytes as they are.
@@ -225,6 +251,11 @@ impl Term {
     /// What was copied by OSC 52, as it was sent (base64).
     pub fn copied(&self) -> Vec<String> {
         self.shared.lock().parser.callbacks().clipboard.clone()
+    }
+
+    /// The title that the program gave the terminal.
+    pub fn title(&self) -> String {
+        self.shared.lock().parser.callbacks().title.clone()
     }
 
     /// How many bytes the program has written.
@@ -292,13 +323,12 @@ impl Term {
 
 impl Drop for Term {
     fn drop(&mut self) {
+        if std::thread::panicking() && self.ended.is_none() {
+            eprintln!("{} at the time of the failure:\n{}", self.name, self.shared.lock().picture());
+        }
         if self.ended.is_none() {
             let _ = self.child.kill();
             let _ = self.child.wait();
-        }
-        if std::thread::panicking() {
-            let seen = self.shared.lock();
-            eprintln!("{} at the time of the failure:\n{}", self.name, seen.picture());
         }
         // The reader ends with the last process that has the terminal open; it is not waited for here, since a host of an
         // in-process screen dies with the screen and any other host has no terminal.
@@ -355,16 +385,21 @@ fn size(columns: u16, rows: u16) -> PtySize {
     PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }
 }
 
-fn encode(keys: &str) -> Vec<u8> {
+/// The bytes of each key.
+fn encode(keys: &str) -> Vec<Vec<u8>> {
     let mut out = Vec::new();
     let mut rest = keys;
-    while let Some(start) = rest.find('<') {
-        out.extend_from_slice(rest[..start].as_bytes());
-        let end = start + rest[start..].find('>').unwrap_or_else(|| panic!("`<` without `>` in {keys:?}: a bare one is `<lt>`"));
-        out.extend_from_slice(&key(&rest[start + 1..end]));
-        rest = &rest[end + 1..];
+    while let Some(first) = rest.chars().next() {
+        let (bytes, length) = match rest.strip_prefix('<') {
+            Some(named) => {
+                let end = named.find('>').unwrap_or_else(|| panic!("`<` without `>` in {keys:?}: a bare one is `<lt>`"));
+                (key(&named[..end]), end + 2)
+            }
+            None => (rest[..first.len_utf8()].as_bytes().to_vec(), first.len_utf8()),
+        };
+        out.push(bytes);
+        rest = &rest[length..];
     }
-    out.extend_from_slice(rest.as_bytes());
     out
 }
 
