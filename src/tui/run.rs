@@ -8,6 +8,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -379,8 +380,7 @@ impl<S: Screen> Loop<S> {
             if self.leave.is_some() {
                 return Ok(());
             }
-            let event = self.input.as_mut().and_then(|input| input.next().now_or_never()).flatten();
-            if let Some(Ok(event)) = event {
+            if let Some(Ok(event)) = self.read_already().await {
                 self.typed(event).await?;
                 continue;
             }
@@ -390,6 +390,17 @@ impl<S: Screen> Loop<S> {
             let Some(incoming) = self.link.as_mut().and_then(|link| link.try_next()) else { return Ok(()) };
             self.arrived(incoming).await?;
         }
+    }
+
+    /// What was read from the terminal already. Asked with this task's own waker: crossterm's reader keeps the waker of the first
+    /// poll that found nothing, so one that wakes nobody (`now_or_never`) would leave the next key lying until something else happens.
+    async fn read_already(&mut self) -> Option<std::io::Result<Input>> {
+        let input = self.input.as_mut()?;
+        std::future::poll_fn(|context| match input.poll_next_unpin(context) {
+            Poll::Ready(event) => Poll::Ready(event),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
     }
 
     async fn typed(&mut self, event: Input) -> Result<()> {
