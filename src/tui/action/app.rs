@@ -151,7 +151,7 @@ pub fn close(model: &mut Model) {
         model.shared.needle.text.clear();
         return model.mark_all();
     }
-    if focus == chat::ID && model.shared.view.selected.is_some() {
+    if focus == chat::ID && (model.shared.view.selected.is_some() || super::talk::goes_on_below(model)) {
         return super::talk::to_last_message(model);
     }
     if model.arrangement.zoomed.is_some() {

@@ -512,6 +512,12 @@ pub fn to_last_message(model: &mut Model) {
     model.mark_all();
 }
 
+/// Whether the branch in view goes on below what is shown, by another screen's hand.
+pub fn goes_on_below(model: &Model) -> bool {
+    let (Some(doc), Some(leaf)) = (model.shared.doc(), model.shared.view.leaf) else { return false };
+    doc.leaf_below(leaf) != leaf
+}
+
 /// `yy` on a message.
 pub fn copy_message(model: &mut Model) {
     let Some(node) = model.node_at_hand() else { return model.say("There is no message to copy yet.") };
