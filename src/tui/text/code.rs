@@ -203,7 +203,7 @@ pub(super) fn draw(
                 notes.pending |= found.is_none();
                 found.unwrap_or_default()
             }
-            (Some(pen), _) => match pen.line(rows.lines) {
+            (Some(pen), _) => match pen.take_line(rows.lines) {
                 Some(tokens) => tokens,
                 None => {
                     waits = true;

@@ -209,6 +209,16 @@ impl Pen {
         }
     }
 
+    /// The same for a line that is drawn for good: it is not kept for another time.
+    pub fn take_line(&self, index: usize) -> Option<Vec<Token>> {
+        let mut state = lock(&self.session.state);
+        let plain = state.plain;
+        match state.lines.get_mut(index) {
+            Some(tokens) => Some(std::mem::take(tokens)),
+            None => plain.then(Vec::new),
+        }
+    }
+
     /// The words of the line that has no end yet, as far as it was read.
     pub fn trial(&self, text: &str) -> Option<Vec<Token>> {
         let state = lock(&self.session.state);
@@ -555,7 +565,8 @@ mod tests {
         assert_eq!(pen.trial("x"), None);
         pen.read(vec!["fn f() {".to_owned()], None);
         assert_eq!(pen.sent(), 2);
-        assert!(pen.line(1).is_some());
+        assert!(pen.take_line(1).is_some_and(|tokens| !tokens.is_empty()));
+        assert_eq!(pen.line(1), Some(Vec::new()));
     }
 
     #[test]

@@ -19,8 +19,14 @@
 //! let look = Look { width: 58, highlighter: Some(&highlighter), ..Look::new(&theme) };
 //! let rows = pages.height(&answer, &look);   // exact; costs what is new since the last call
 //! pages.draw(&answer, &look, first_row, area, frame.buffer_mut());
+//! let (row, column) = pages.end(&answer, &look);         // behind the last word: where the cursor of what is written goes
+//! let (first, rows) = pages.rows_of(&answer, &look, code.block);   // to scroll to a block of code
 //! for code in answer.codes() { /* code.label "a", code.language, code.text: to copy, save, edit */ }
 //! ```
+//!
+//! An open block of code gets its colours in the same frame as a rule; where that takes too long it is plain, and `wake` is called
+//! when a frame would show more. Heights never change by it. Two panes may draw one document at different widths. A document's
+//! [`Document::id`] changes when its text was replaced ([`Document::set`]); old lines go by themselves, or by [`Pages::forget`].
 //!
 //! Everything that is drawn went through [`crate::sanitise`]; [`Document::text`] and [`Document::codes`] give the text as it
 //! came, for copying. For a title or a name use [`width::drawable`] and [`width::truncate`].
