@@ -6,6 +6,7 @@
 use crossterm::event::{KeyEvent, KeyEventKind};
 
 use super::action::{self, Action, Invocation, Scope};
+use super::composer::burst::Enter;
 use super::keymap::key::Code;
 use super::keymap::{Key, Resolved, show_keys};
 use super::model::{Model, Pending};
@@ -26,12 +27,9 @@ pub fn key(model: &mut Model, event: KeyEvent) {
         return;
     }
     let scope = model.scope();
-    if scope == Scope::Insert && key == Key::plain(Code::Enter) && model.burst_enter() {
-        model.shared.composer.borrow_mut().newline();
-        action::talk::draft_changed(model);
+    if scope == Scope::Insert && burst(model, key) {
         return;
     }
-    model.burst_key(key, scope);
     let had_pending = model.pending.take();
     if had_pending.as_ref().is_some_and(|p| p.shown) {
         model.mark_all();
@@ -59,6 +57,51 @@ pub fn key(model: &mut Model, event: KeyEvent) {
         Resolved::Insert(c) => typed(model, c.encode_utf8(&mut [0; 4])),
         Resolved::Unbound(keys) => unbound(model, &keys, key, scope),
         Resolved::Cancelled => {}
+    }
+}
+
+/// Tells pastes that come as keys from typing. `true` when the key is dealt with.
+fn burst(model: &mut Model, key: Key) -> bool {
+    let enter = key == Key::plain(Code::Enter);
+    let at = model.instant();
+    if model.burst.due(at) {
+        send(model);
+    }
+    if key.typed().is_none() && !enter {
+        if model.burst.holds() {
+            // Nobody pastes function keys: the Enter before it was meant.
+            send(model);
+        }
+        model.burst.other();
+        return false;
+    }
+    if (model.burst.holds() || !enter) && model.burst.character(at) {
+        newline(model);
+    }
+    if !enter {
+        return false;
+    }
+    match model.burst.enter(at) {
+        Enter::Typed => false,
+        Enter::Held => true,
+        Enter::Pasted => {
+            newline(model);
+            true
+        }
+    }
+}
+
+fn newline(model: &mut Model) {
+    model.shared.composer.borrow_mut().newline();
+    action::talk::draft_changed(model);
+}
+
+/// An Enter that was held back turned out to be a person's.
+pub fn send(model: &mut Model) {
+    model.burst.other();
+    let enter = Key::plain(Code::Enter);
+    if let Resolved::Act { invocation, count, .. } = model.resolver.press(&model.shared.keymap, enter, Scope::Insert) {
+        invoke(model, invocation, count);
     }
 }
 

@@ -327,20 +327,10 @@ impl Model {
         self.typing.is_none() && self.overlays.is_empty() && self.shared.focus == composer::ID
     }
 
-    /// Whether an Enter belongs to a paste that came as keys.
-    pub fn burst_enter(&mut self) -> bool {
-        let at = self.began + self.now().mono;
-        self.burst.enter(at)
-    }
-
-    /// Counts a key for telling pastes from typing.
-    pub fn burst_key(&mut self, key: Key, scope: Scope) {
-        let at = self.began + self.now().mono;
-        match key.typed() {
-            Some(_) if scope == Scope::Insert => self.burst.character(at),
-            _ if key == Key::plain(super::keymap::key::Code::Enter) => {}
-            _ => self.burst.other(),
-        }
+    /// The moment of the message that is dealt with.
+    #[must_use]
+    pub fn instant(&self) -> std::time::Instant {
+        self.began + self.now().mono
     }
 
     /// The mode, as the status line names it.
@@ -427,7 +417,8 @@ impl Model {
         let draft = self.draft.changed.map(|at| at + Duration::from_secs(1));
         let cx = self.cx();
         let panes = self.panes.iter().filter(|p| self.placed.shows(p.info().tile.id)).filter_map(|p| p.deadline(&cx)).min();
-        [self.notices.deadline(), draft, panes].into_iter().fold(which_key, earliest)
+        let burst = self.burst.deadline().map(|at| at.saturating_duration_since(self.began));
+        [self.notices.deadline(), draft, panes, burst].into_iter().fold(which_key, earliest)
     }
 
     /// Whether anything on the screen is for the eyes of somebody who watches metrics.

@@ -98,6 +98,10 @@ fn settle(model: &mut Model) {
 /// Some deadline is over.
 fn tick(model: &mut Model) {
     let now = model.now().mono;
+    let instant = model.instant();
+    if model.burst.due(instant) {
+        super::keys::send(model);
+    }
     if model.notices.expire(now) {
         model.mark_status();
     }
