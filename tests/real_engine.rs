@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use arbour::backend::embedded::Embedded;
+use arbour::backend::embedded::{Embedded, tokenize};
 use arbour::backend::{Backend, Message, Request, Update, channel};
 use arbour::proto::{DeltaKind, Figures, Finish, ModelState, Parameters, Role, State};
 use serde_json::json;
@@ -88,8 +88,7 @@ async fn chats_and_remembers_what_it_read() {
     let engine = Embedded::new("embedded", Vec::new());
     let model = engine.add_file(&path).unwrap();
     let first = vec![say(Role::User, "Write one short sentence about a cat.")];
-    let (heard, finish) = ask(&engine, request(&model, first.clone(), greedy(40))).await;
-    println!("{heard:?}");
+    let (heard, finish) = ask(&engine, request(&model, first.clone(), greedy(16))).await;
     assert!(matches!(finish.unwrap(), Finish::Stop | Finish::Length));
     assert!(heard.text.to_lowercase().contains("cat"), "{}", heard.text);
     assert_eq!(heard.phases, [State::Loading, State::Reading, State::Writing]);
@@ -100,8 +99,7 @@ async fn chats_and_remembers_what_it_read() {
     let mut second = first;
     second.push(say(Role::Assistant, &heard.text));
     second.push(say(Role::User, "Now one about a dog."));
-    let (again, finish) = ask(&engine, request(&model, second, greedy(30))).await;
-    println!("{again:?}");
+    let (again, finish) = ask(&engine, request(&model, second, greedy(12))).await;
     assert!(matches!(finish.unwrap(), Finish::Stop | Finish::Length));
     assert!(again.text.to_lowercase().contains("dog"), "{}", again.text);
     assert!(value(again.figures.cached_tokens) >= value(heard.figures.prompt_tokens) + value(heard.figures.completion_tokens) - 1.0);
@@ -109,4 +107,59 @@ async fn chats_and_remembers_what_it_read() {
     assert_eq!(engine.model(&model).await.unwrap().state, ModelState::Loaded);
     engine.stop(&model).await.unwrap();
     assert_eq!(engine.model(&model).await.unwrap().state, ModelState::Unloaded);
+}
+
+/// Holds a file's tokenizer against what llama.cpp's /tokenize said for the same file.
+fn hold_tokens(path: &std::path::Path, fixture: &str) {
+    let cases: Vec<serde_json::Value> = serde_json::from_str(fixture).unwrap();
+    let texts: Vec<&str> = cases.iter().map(|c| c["text"].as_str().unwrap()).collect();
+    let found = tokenize(path, &texts).unwrap();
+    assert!(cases.len() > 100);
+    for (case, found) in cases.iter().zip(found) {
+        let expected: Vec<u32> = serde_json::from_value(case["tokens"].clone()).unwrap();
+        assert_eq!(found, expected, "{}", case["text"]);
+    }
+}
+
+#[test]
+fn tokens_are_those_of_llama_cpp() {
+    let Some(path) = real() else { return };
+    hold_tokens(&path, include_str!("fixtures/gguf/tokens-smollm2.json"));
+}
+
+/// `ARBOUR_TEST_GEMMA` names gemma-3-270m: the SentencePiece family. Not part of CI: the file is large.
+#[test]
+fn tokens_of_a_sentencepiece_vocabulary_are_those_of_llama_cpp() {
+    match std::env::var_os("ARBOUR_TEST_GEMMA") {
+        Some(path) => hold_tokens(path.as_ref(), include_str!("fixtures/gguf/tokens-gemma3.json")),
+        None => eprintln!("SKIPPED: set ARBOUR_TEST_GEMMA to gemma-3-270m-Q4_K_M.gguf to run this test"),
+    }
+}
+
+/// What llama.cpp answers, greedily, from the same file and prompt.
+#[tokio::test]
+async fn gemma_says_what_llama_cpp_makes_it_say() {
+    let Some(path) = std::env::var_os("ARBOUR_TEST_GEMMA") else {
+        eprintln!("SKIPPED: set ARBOUR_TEST_GEMMA to gemma-3-270m-Q4_K_M.gguf to run this test");
+        return;
+    };
+    let engine = Embedded::new("embedded", Vec::new());
+    let model = engine.add_file(path.as_ref()).unwrap();
+    let question = "0 Tell me a long story about a lighthouse keeper and the sea.";
+    let (heard, finish) = ask(&engine, request(&model, vec![say(Role::User, question)], greedy(12))).await;
+    assert_eq!(finish.unwrap(), Finish::Length);
+    assert_eq!(heard.text, "0 Tell me a long story about a lighthouse keeper");
+}
+
+#[tokio::test]
+async fn a_cut_file_is_refused_before_it_is_loaded() {
+    let Some(path) = real() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let cut = folder.path().join("cut.gguf");
+    let mut source = std::io::Read::take(std::fs::File::open(path).unwrap(), 50_000_000);
+    std::io::copy(&mut source, &mut std::fs::File::create(&cut).unwrap()).unwrap();
+    let engine = Embedded::new("embedded", vec![folder.path().to_owned()]);
+    let models = engine.models().await.unwrap();
+    assert_eq!(models[0].state, ModelState::Failed);
+    assert!(models[0].error.as_ref().unwrap().message.contains("cut off"), "{models:?}");
 }

@@ -173,7 +173,6 @@ impl Worker {
                 },
             };
             self.perform(job);
-            self.settle();
         }
     }
 
@@ -181,7 +180,9 @@ impl Worker {
         match job {
             Job::Load { ticket, keep_alive, reply } => {
                 self.keep = keep_alive;
-                let done = self.ensure(&ticket).map(|_| ());
+                let done = self.ensure(&ticket);
+                // The state is right before anybody hears that it is done.
+                self.settle();
                 // Nobody may be left to hear it.
                 let _ = reply.send(done);
             }
@@ -189,6 +190,7 @@ impl Worker {
                 self.keep = keep_alive;
                 let done = self.answer(&ticket, &request, asked);
                 self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+                self.settle();
                 // The sink goes first, so that who waits for the reply finds all text there.
                 drop(ticket);
                 let _ = reply.send(done);

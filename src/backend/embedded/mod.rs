@@ -38,6 +38,7 @@ use self::catalogue::{Catalogue, Entry};
 use self::gguf::{Header, Want};
 use self::instance::{Instance, Job, KEEP_ALIVE, Status, Ticket};
 use self::template::Template;
+use self::tokenizer::Tokenizer;
 use super::{Backend, Probe, Request, Sink, Spec, Update};
 use crate::error::{Error, Kind, Result};
 use crate::proto::{BackendKind, Finish, ModelInfo, ModelState, Parameters, Progress, RequestPreview, State};
@@ -71,6 +72,15 @@ pub fn process_env(screen: bool) -> Vec<(&'static str, String)> {
 fn threads() -> usize {
     let set = std::env::var(THREADS).ok().and_then(|n| n.parse().ok()).filter(|n| (1..=1024).contains(n));
     set.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1))
+}
+
+/// The tokens of texts as the model of a file reads them, special tokens included where their text stands; nothing is added.
+///
+/// # Errors
+/// As opening the file; `Kind::Unsupported` for a tokenizer without code here.
+pub fn tokenize(path: &Path, texts: &[&str]) -> Result<Vec<Vec<u32>>> {
+    let tokenizer = Tokenizer::from_header(&Header::read(path, Want::Everything)?)?;
+    texts.iter().map(|text| tokenizer.encode(text)).collect()
 }
 
 /// For the registry.

@@ -3,6 +3,8 @@
 mod kernels;
 mod models;
 mod reading;
+mod tokens;
+mod whole;
 
 use std::path::PathBuf;
 
