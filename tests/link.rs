@@ -583,3 +583,32 @@ async fn serve_is_the_host_or_makes_the_live_one_stay() {
     client.command(Command::Shutdown { force: false }).await.unwrap();
     within(own).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn a_link_over_the_network_comes_back() {
+    let den = Den::new().await;
+    let mut server = den.own().await;
+    let address = serve_tcp(&mut server).await;
+    let introduction = Introduction { token: read_token(&den.state()), screen: true, env: Vec::new() };
+    let mut guest = Guest::new(Client::to(address.clone(), introduction).await.unwrap());
+    let conversation = guest.conversation().await;
+    drop(server);
+    guest.until("lost", |g| g.lost == 1).await;
+    // While it is away somebody else goes on, and it asks for something itself.
+    let mut other = den.guest().await;
+    other.open(conversation).await;
+    other.act(Command::Rename { conversation, title: "meanwhile".into() }).await.unwrap();
+    let posted = guest.client.post(Command::SetSystem { conversation, text: Some("x".into()) });
+    let listen = Command::Listen { address: address.to_string().replace("ws://", "") };
+    other.act(listen).await.unwrap();
+    assert_eq!(guest.until_ack(posted).await, Ok(Ack::Done));
+    assert_eq!((guest.restored, guest.replica.rows[&conversation].title.as_str()), (1, "meanwhile"));
+    // What it looks at holds for the new connection too, without being said again.
+    guest.client.ask(Query::Open { conversation, leaf: None, contents: 10 });
+    guest.until("opened", |g| g.replica.docs.contains_key(&conversation)).await;
+    other.act(Command::SetParameter { conversation, key: "seed".into(), value: Some(7.into()) }).await.unwrap();
+    guest.until("the event", |g| g.replica.docs[&conversation].conversation.parameters.integer("seed") == Some(7)).await;
+    drop(guest);
+    drop(other);
+    den.end().await;
+}

@@ -9,6 +9,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -101,8 +102,11 @@ impl Address {
             Ok((link, welcome))
         };
         tokio::time::timeout(patience, attached).await.unwrap_or_else(|_| {
-            Err(Error::new(Kind::Unreachable, format!("Nothing answered at {self} within {} s.", patience.as_secs()))
-                .hint("Check the address, and that `arbour serve` runs there."))
+            let hint = match self {
+                Self::Unix(_) => "The host may be busy or stopped. `arbour doctor` names its process.",
+                Self::Tcp { .. } => "Check the address, and that `arbour serve` runs there.",
+            };
+            Err(Error::new(Kind::Unreachable, format!("Nothing answered at {self} within {} s.", patience.as_secs())).hint(hint))
         })
     }
 
@@ -158,7 +162,9 @@ impl Address {
             tungstenite::Error::Http(response) => {
                 Error::new(Kind::Malformed, format!("What answers at {self} is not an arbour host.")).cause(response.status())
             }
-            tungstenite::Error::Io(_) => Error::new(Kind::Disconnected, format!("{self} closed the connection at once.")).cause(e),
+            tungstenite::Error::Io(_) | tungstenite::Error::Protocol(ProtocolError::HandshakeIncomplete) => {
+                Error::new(Kind::Disconnected, format!("{self} closed the connection at once.")).cause(e)
+            }
             _ => Error::new(Kind::Malformed, format!("What answers at {self} is not an arbour host.")).cause(e),
         }
     }
@@ -268,6 +274,30 @@ mod tests {
         }
         for text in ["", "box", "http://box", "ws://", "ws://box:99999", "ws://a b", "ws://user@box", "unix:relative", "ws://box/path"] {
             assert_eq!(Address::parse(text).unwrap_err().kind, Kind::Usage, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_host_is_said() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        for (scheme, words, kind) in [
+            ("ws", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", Kind::Malformed),
+            ("ws", "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", Kind::Unauthorized),
+            ("ws", "SSH-2.0-OpenSSH_9.2\r\n\r\n", Kind::Malformed),
+            ("ws", "", Kind::Disconnected),
+            ("wss", "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", Kind::Tls),
+        ] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = Address::parse(&format!("{scheme}://{}", listener.local_addr().unwrap())).unwrap();
+            let server = tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut asked = [0; 4096];
+                let _ = stream.read(&mut asked).await;
+                let _ = stream.write_all(words.as_bytes()).await;
+            });
+            let error = Client::to(address, Introduction::default()).await.unwrap_err();
+            assert_eq!(error.kind, kind, "{scheme} {words:?}: {error:?}");
+            server.await.unwrap();
         }
     }
 

@@ -294,7 +294,7 @@ impl Host {
                 .hint("Close some of them, then try again."));
         }
         let snapshot = self.snapshot().await?;
-        let seat = self.seats.sit(hello.client, outbox);
+        let seat = self.seats.sit(hello.client, hello.screen, outbox);
         tracing::debug!(client = %hello.client, seat, "attached");
         self.life.held(true, Instant::now());
         for (level, error) in std::mem::take(&mut self.found) {

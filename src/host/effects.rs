@@ -49,6 +49,7 @@ impl Host {
             return self.ack(seat, id, Err(error));
         }
         if let Command::View { conversation: Some(conversation) } = &command
+            && self.seats.is_screen(seat)
             && self.machine.replica.docs.contains_key(conversation)
         {
             self.remember_last(*conversation).await;

@@ -271,3 +271,126 @@ impl Reader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::{Ack, ConversationId, DeltaKind, IdGen, Progress, Sample, State};
+
+    struct Case {
+        ids: IdGen,
+        conversation: ConversationId,
+        seq: u64,
+        outbox: Outbox,
+        reader: Reader,
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let mut ids = IdGen::Counting(0);
+            let (outbox, reader) = outbox();
+            Self { conversation: ids.fresh(), ids, seq: 0, outbox, reader }
+        }
+
+        fn put(&mut self, kind: EventKind) -> Pushed {
+            self.seq += 1;
+            self.outbox.event(&Arc::new(Event { seq: self.seq, at: 0, kind }))
+        }
+
+        fn delta(&mut self, node: NodeId, kind: DeltaKind, at: u64, text: &str) {
+            let conversation = self.conversation;
+            assert_eq!(self.put(EventKind::Delta { conversation, node, kind, at, text: text.into() }), Pushed::Yes);
+        }
+
+        fn state(&mut self, node: NodeId, state: State) {
+            let conversation = self.conversation;
+            self.put(EventKind::State { conversation, node, state, progress: Progress::default() });
+        }
+
+        fn ack(&mut self) {
+            let id = self.ids.fresh();
+            self.outbox.frame(HostFrame::Ack { id, result: Ok(Ack::Done) });
+        }
+
+        /// What waits, in short.
+        fn read(&self) -> Vec<String> {
+            let mut all = Vec::new();
+            while let Some(frame) = self.reader.try_next() {
+                all.push(match frame {
+                    HostFrame::Event(event) => match event.kind {
+                        EventKind::Delta { text, at, .. } => format!("{}:{at}+{text}", event.seq),
+                        EventKind::State { state, .. } => format!("{}:{state}", event.seq),
+                        EventKind::Metrics(sample) => format!("{}:sample {}", event.seq, sample.at),
+                        EventKind::Setting { key, .. } => format!("{}:{key}", event.seq),
+                        EventKind::Stopping { .. } => format!("{}:stopping", event.seq),
+                        other => panic!("{other:?}"),
+                    },
+                    HostFrame::Ack { .. } => "ack".to_owned(),
+                    other => panic!("{other:?}"),
+                });
+            }
+            all
+        }
+    }
+
+    #[test]
+    fn deltas_states_and_samples_merge_where_nothing_is_reordered() {
+        let mut c = Case::new();
+        let (a, b): (NodeId, NodeId) = (c.ids.fresh(), c.ids.fresh());
+        c.delta(a, DeltaKind::Thinking, 0, "hm");
+        c.delta(b, DeltaKind::Text, 0, "x");
+        c.delta(a, DeltaKind::Thinking, 2, "m");
+        c.state(a, State::Thinking);
+        c.delta(a, DeltaKind::Text, 3, "one ");
+        c.state(a, State::Writing);
+        c.delta(a, DeltaKind::Text, 7, "two");
+        c.put(EventKind::Metrics(Sample { at: 1, ..Sample::default() }));
+        c.put(EventKind::Metrics(Sample { at: 2, ..Sample::default() }));
+        // Numbers rise still, or the client would take what follows for old.
+        assert_eq!(c.read(), ["1:0+hmm", "2:0+x", "4:writing", "5:3+one two", "8:sample 2"]);
+        c.delta(a, DeltaKind::Text, 10, "!");
+        assert_eq!(c.read(), ["10:10+!"], "what was read is not merged into");
+    }
+
+    #[test]
+    fn nothing_moves_in_front_of_an_answer() {
+        let mut c = Case::new();
+        let node: NodeId = c.ids.fresh();
+        c.delta(node, DeltaKind::Text, 0, "a");
+        c.ack();
+        c.delta(node, DeltaKind::Text, 1, "b");
+        c.delta(node, DeltaKind::Text, 2, "c");
+        assert_eq!(c.read(), ["1:0+a", "ack", "2:1+bc"]);
+    }
+
+    #[test]
+    fn too_much_is_shed_but_answers_and_ends_stay() {
+        let mut c = Case::new();
+        let value = serde_json::Value::Null;
+        c.ack();
+        for n in 0..LIMIT {
+            assert_eq!(c.put(EventKind::Setting { key: n.to_string(), value: value.clone() }), Pushed::Yes);
+        }
+        c.ack();
+        assert_eq!(c.put(EventKind::Stopping { reason: String::new() }), Pushed::Lagged);
+        assert_eq!(c.put(EventKind::Setting { key: "after".into(), value }), Pushed::Yes);
+        let stopping = LIMIT + 1;
+        assert_eq!(c.read(), ["ack".into(), "ack".into(), format!("{stopping}:stopping"), format!("{}:after", stopping + 1)]);
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_without_reading_waits() {
+        let mut c = Case::new();
+        for _ in 0..MAX_UNANSWERED {
+            c.ack();
+        }
+        let soon = std::time::Duration::from_millis(1);
+        assert!(tokio::time::timeout(soon, c.reader.room()).await.is_err());
+        assert!(c.reader.try_next().is_some());
+        c.reader.room().await;
+        c.outbox.close();
+        c.ack();
+        assert_eq!(c.read().len(), MAX_UNANSWERED - 1, "what waited is still there, nothing more comes");
+        assert!(c.reader.next().await.is_none());
+    }
+}

@@ -15,6 +15,8 @@ use crate::proto::{ClientId, Event, EventKind};
 pub(super) struct Attachment {
     pub(super) client: ClientId,
     pub(super) outbox: Outbox,
+    /// A person looks at it.
+    pub(super) screen: bool,
     /// It wants metric samples.
     pub(super) watches: bool,
     /// Its last search; a newer one ends it.
@@ -45,10 +47,10 @@ pub(super) struct Seats {
 
 impl Seats {
     /// Takes a client in. One that comes back before its old connection was found dead takes its place.
-    pub(super) fn sit(&mut self, client: ClientId, outbox: Outbox) -> Seat {
+    pub(super) fn sit(&mut self, client: ClientId, screen: bool, outbox: Outbox) -> Seat {
         self.all.retain(|_, other| other.client != client);
         self.next += 1;
-        self.all.insert(self.next, Attachment { client, outbox, watches: false, search: None });
+        self.all.insert(self.next, Attachment { client, outbox, screen, watches: false, search: None });
         self.next
     }
 
@@ -63,6 +65,11 @@ impl Seats {
 
     pub(super) fn client(&self, seat: Seat) -> Option<ClientId> {
         self.all.get(&seat).map(|attachment| attachment.client)
+    }
+
+    /// Whether a person looks at this client.
+    pub(super) fn is_screen(&self, seat: Seat) -> bool {
+        self.all.get(&seat).is_some_and(|attachment| attachment.screen)
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -150,7 +150,7 @@ impl Stage {
     }
 
     pub async fn guest(&self) -> Guest {
-        Guest::new(Client::through(self.door.clone(), Introduction::default()).await.unwrap())
+        Guest::new(Client::through(self.door.clone(), Introduction { screen: true, ..Introduction::default() }).await.unwrap())
     }
 
     pub async fn end(self) -> tempfile::TempDir {
@@ -166,6 +166,7 @@ pub struct Guest {
     pub replica: Replica,
     pub notices: Vec<Error>,
     pub restored: usize,
+    pub lost: usize,
     pub samples: Vec<Sample>,
     /// The host said that it ends.
     pub stopping: bool,
@@ -179,7 +180,7 @@ impl Guest {
     pub fn new(mut client: Client) -> Self {
         let mut replica = Replica::default();
         replica.restore(client.take_snapshot());
-        Self { client, replica, notices: Vec::new(), restored: 0, samples: Vec::new(), stopping: false }
+        Self { client, replica, notices: Vec::new(), restored: 0, lost: 0, samples: Vec::new(), stopping: false }
     }
 
     pub fn take(&mut self, incoming: Incoming) {
@@ -198,7 +199,8 @@ impl Guest {
                 self.replica.restore(*snapshot);
             }
             Incoming::Reply { result: Ok(Reply::Opened(opened)), .. } => self.replica.open(*opened),
-            Incoming::Ack { .. } | Incoming::Reply { .. } | Incoming::Lost(_) | Incoming::Gone(_) => {}
+            Incoming::Lost(_) => self.lost += 1,
+            Incoming::Ack { .. } | Incoming::Reply { .. } | Incoming::Gone(_) => {}
         }
     }
 
