@@ -395,7 +395,7 @@ fn encode(keys: &str) -> Vec<Vec<u8>> {
                 let end = named.find('>').unwrap_or_else(|| panic!("`<` without `>` in {keys:?}: a bare one is `<lt>`"));
                 (key(&named[..end]), end + 2)
             }
-            None => (rest[..first.len_utf8()].as_bytes().to_vec(), first.len_utf8()),
+            None => (rest.as_bytes()[..first.len_utf8()].to_vec(), first.len_utf8()),
         };
         out.push(bytes);
         rest = &rest[length..];
