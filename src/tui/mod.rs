@@ -8,6 +8,8 @@ mod arrive;
 pub mod clipboard;
 pub mod command_line;
 pub mod composer;
+#[cfg(test)]
+mod fixture;
 pub mod format;
 pub mod frame;
 pub mod keymap;
@@ -26,6 +28,8 @@ pub mod run;
 pub mod shared;
 mod status;
 pub mod terminal;
+#[cfg(test)]
+mod tests;
 pub mod text;
 pub mod theme;
 pub mod update;

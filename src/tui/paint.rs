@@ -149,10 +149,30 @@ mod tests {
     #[test]
     fn rows_are_cut_and_never_overwritten() {
         let style = Style::new();
-        assert_eq!(written(10, |row| drop(row.right("7", style, 3).text("a long title", style))), "a long…  7");
-        assert_eq!(written(10, |row| drop(row.right("too long figure", style, 3).text("title", style))), "title     ");
-        assert_eq!(written(6, |row| drop(row.text("ab", style).gap(1).fill("─", style))), "ab ───");
-        assert_eq!(written(4, |row| drop(row.foreign("\x1b[31mx", style))), "␛[3…");
+        assert_eq!(
+            written(10, |row| {
+                row.right("7", style, 3).text("a long title", style);
+            }),
+            "a long…  7"
+        );
+        assert_eq!(
+            written(10, |row| {
+                row.right("too long figure", style, 3).text("title", style);
+            }),
+            "title     "
+        );
+        assert_eq!(
+            written(6, |row| {
+                row.text("ab", style).gap(1).fill("─", style);
+            }),
+            "ab ───"
+        );
+        assert_eq!(
+            written(4, |row| {
+                row.foreign("\x1b[31mx", style);
+            }),
+            "␛[3…"
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 
 use super::action::{Action, Scope};
 use super::composer::Composer;
-use super::keymap::Keymap;
+use super::keymap::{Keymap, show_keys};
 use super::layout::PaneId;
 use super::msg::Now;
 use super::text::Highlighter;
@@ -164,6 +164,13 @@ impl Shared {
     pub fn key(&self, scope: Scope, action: Action) -> String {
         let find = || self.keymap.hint(scope, action).unwrap_or_else(|| format!(":{}", action.info().map_or("", |info| info.name())));
         self.hints.borrow_mut().entry((scope, action)).or_insert_with(find).clone()
+    }
+
+    /// The shortest key for an action with just these arguments.
+    #[must_use]
+    pub fn key_with(&self, scope: Scope, action: Action, args: &[&str]) -> Option<String> {
+        let bound = self.keymap.bindings(scope).filter(|(_, call)| call.action == action && call.args == args);
+        bound.map(|(binding, _)| show_keys(&binding.keys)).min_by_key(|keys| keys.chars().count())
     }
 
     /// The opened conversation.

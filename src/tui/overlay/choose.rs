@@ -54,6 +54,9 @@ impl Item {
     }
 }
 
+/// So many rows need no line to narrow them with.
+const FEW: usize = 7;
+
 /// A row of the list as it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shown {
@@ -162,7 +165,8 @@ impl Overlay for Choose {
         let wide = u16::try_from(widest).unwrap_or(u16::MAX).clamp(36, width_room.clamp(36, 90));
         let lines: usize = self.intro.iter().map(|s| width(s) / usize::from(wide) + 1).sum();
         let headings = self.shown.iter().filter(|row| matches!(row, Shown::Heading(_))).count();
-        let rows = u16::try_from(self.items.len() + headings + lines + 1).unwrap_or(u16::MAX);
+        let line = usize::from(self.items.len() > FEW || !self.line.is_empty());
+        let rows = u16::try_from(self.items.len() + headings + lines + line).unwrap_or(u16::MAX);
         (wide, rows.min(room.saturating_sub(4)))
     }
 
@@ -208,7 +212,9 @@ impl Overlay for Choose {
                 y += 1;
             }
         }
-        let line = Rect { y: area.y + y, height: 1.min(area.height.saturating_sub(y)), ..area };
+        // Few rows are seen at a glance; typing narrows them all the same.
+        let typing = self.items.len() > FEW || !self.line.is_empty();
+        let line = Rect { y: area.y + y, height: u16::from(typing && y < area.height), ..area };
         let cursor = field::draw(&self.line, cx, "› ", "type to narrow", line, buf);
         let list = Rect { y: line.bottom(), height: area.bottom().saturating_sub(line.bottom()), ..area };
         if self.shown.is_empty() {

