@@ -27,7 +27,7 @@ pub fn attached(model: &mut Model, snapshot: Snapshot) {
         Some(id) => open(model, id, None, None),
         None => {
             if let Some(draft) = model.shared.replica.settings.get("draft").and_then(|v| v.as_str()).map(str::to_owned) {
-                model.shared.composer.borrow_mut().set_text(&draft);
+                action::talk::fill(model, &draft);
                 model.draft.saved = draft;
             }
         }
@@ -104,7 +104,8 @@ pub fn event(model: &mut Model, event: &Event) {
             }
         }
         Touched::Node(id, _) if shown == Some(id) => {
-            for pane in [chat::ID, tree::ID, composer::ID] {
+            // A finished answer also tells its model's speed.
+            for pane in [chat::ID, tree::ID, composer::ID, models::ID] {
                 model.mark(pane);
             }
             model.mark_status();
@@ -127,6 +128,7 @@ pub fn event(model: &mut Model, event: &Event) {
         Touched::Downloads => downloaded(model, event),
         Touched::Notice => notice(model, event),
         Touched::Drifted(id) if shown == Some(id) => {
+            model.mark_all();
             let asked = model.waiting.values().any(|w| matches!(w, Waiting::Open { conversation, .. } if *conversation == id));
             if !asked {
                 let view = &model.shared.view;
@@ -202,7 +204,7 @@ pub fn ack(model: &mut Model, tag: Tag, result: Result<Ack>) {
         (Waiting::Sent { text }, Err(error)) => {
             let empty = model.shared.composer.borrow().is_empty();
             if empty {
-                model.shared.composer.borrow_mut().set_text(&text);
+                action::talk::fill(model, &text);
                 action::talk::draft_changed(model);
             }
             model.shared.view.awaited = None;

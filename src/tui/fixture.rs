@@ -255,6 +255,7 @@ impl Bench {
         let mut bench = Self::new(width, height);
         bench.attach(snapshot());
         bench.answer_open(opened());
+        bench.frame();
         bench
     }
 

@@ -25,6 +25,12 @@ impl<'a> Row<'a> {
         Self { buf, x: area.x, y: area.y + if inside { y } else { 0 }, end }
     }
 
+    /// Leaves columns free at the right end.
+    pub fn margin(&mut self, columns: u16) -> &mut Self {
+        self.end = self.end.saturating_sub(columns).max(self.x);
+        self
+    }
+
     /// Columns that are left.
     #[must_use]
     pub fn left(&self) -> usize {

@@ -173,6 +173,8 @@ fn draw_hints(model: &Model, row: &mut Row<'_>) {
     let shared = &model.shared;
     let mut hints: Vec<(String, &str)> = Vec::new();
     for (action, word) in useful(scope) {
+        // One name for one thing: `i` writes, also where `a` does.
+        let scope = if *action == Action::Write { Scope::Anywhere } else { scope };
         let key = shared.key(scope, *action);
         if !key.starts_with(':') && model.refusal(*action).is_none() {
             hints.push((key, word));

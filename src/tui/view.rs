@@ -48,11 +48,13 @@ pub fn view(model: &mut Model, canvas: &mut Buffer) -> Option<Cursor> {
             clear(canvas, place.area, model.shared.style(Role::Text));
         }
         let told = model.with_pane(id, |pane, cx| {
+            let cursor = pane.view(cx, place.area, canvas);
+            // Its title counts what the view has just brought up to date.
             if let Some(rule) = place.title {
                 let title = pane.title(cx);
                 draw_title(cx, &title, id, rule, canvas);
             }
-            pane.view(cx, place.area, canvas)
+            cursor
         });
         if id == composer::ID {
             cursor = told.flatten();
@@ -176,7 +178,7 @@ fn draw_title(cx: &Cx<'_>, title: &Title, id: &str, rule: Rect, canvas: &mut Buf
     let left = crate::tui::text::width::truncate(&title.left, room);
     row.text(&left, name);
     if !title.note.is_empty() && width(&left) + width(&title.note) < room {
-        row.gap(1).text(&title.note, cx.style(Role::Accent));
+        row.text(" ", line).text(&title.note, cx.style(Role::Accent));
     }
     row.text(" ", line);
     if tail.is_empty() {

@@ -3,7 +3,7 @@
 use super::{Action, Invocation};
 use crate::core::Doc;
 use crate::error::{Error, Kind};
-use crate::proto::{Command, Conversation, ConversationId, ConversationRow, ModelRef, NodeId, Opened, Parameters};
+use crate::proto::{Command, Conversation, ConversationId, ConversationRow, ModelRef, NodeId, Opened, Parameters, Role, content_text};
 use crate::tui::arrive;
 use crate::tui::model::{Model, Waiting};
 use crate::tui::overlay::confirm::Confirm;
@@ -133,11 +133,13 @@ pub fn opened(model: &mut Model, opened: Opened, leaf: Option<NodeId>, select: O
     model.shared.revisions.epoch += 1;
     model.shared.revisions.rows += 1;
     if !before && model.shared.view.writing == Writing::Message && model.shared.composer.borrow().is_empty() {
-        model.shared.composer.borrow_mut().set_text(&draft);
+        super::talk::fill(model, &draft);
         model.draft.saved = draft;
     }
     if !before {
+        let said = said_before(model);
         let mut composer = model.shared.composer.borrow_mut();
+        composer.set_history(said);
         if empty {
             composer.enter_insert();
         } else {
@@ -150,6 +152,13 @@ pub fn opened(model: &mut Model, opened: Opened, leaf: Option<NodeId>, select: O
         model.focus(chat::ID);
     }
     model.mark_all();
+}
+
+/// What was written in this conversation, as far as it is at hand, to bring back with `Up`.
+fn said_before(model: &Model) -> Vec<String> {
+    let Some(doc) = model.shared.doc() else { return Vec::new() };
+    let own = doc.nodes().iter().filter(|n| n.role == Role::User && !n.hidden);
+    own.filter_map(|n| doc.content(n.id)).map(|content| content_text(content)).collect()
 }
 
 /// `:open`: by id, or by any part of a title that is at hand.

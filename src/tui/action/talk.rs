@@ -9,7 +9,7 @@ use crate::core::parameters;
 use crate::error::{Error, Kind};
 use crate::proto::{BackendKind, Command, Content, ConversationId, DownloadState, NodeId, Part, Query, Role, State, content_text};
 use crate::tui::command_line::{Slash, slash};
-use crate::tui::composer::Outcome as Edited;
+use crate::tui::composer::{Edit, Outcome as Edited};
 use crate::tui::format;
 use crate::tui::layout::PaneId;
 use crate::tui::model::{Model, Waiting};
@@ -212,16 +212,24 @@ pub fn edit(model: &mut Model, ask: bool) {
         Writing::Edit { stash, .. } | Writing::System { stash } => stash.clone(),
     };
     model.shared.view.writing = Writing::Edit { node, ask, stash };
-    model.shared.composer.borrow_mut().set_text(&text);
     write(model);
+    fill(model, &text);
     model.mark_all();
+}
+
+/// Another text in the composer, the cursor behind it.
+pub fn fill(model: &mut Model, text: &str) {
+    let mut composer = model.shared.composer.borrow_mut();
+    composer.set_text(text);
+    composer.edit(Edit::Bottom, None);
+    composer.edit(Edit::LineEnd, None);
 }
 
 /// What stood in the composer before something else was edited in it comes back.
 pub fn unstash(model: &mut Model) {
     let writing = std::mem::replace(&mut model.shared.view.writing, Writing::Message);
     if let Writing::Edit { stash, .. } | Writing::System { stash } = writing {
-        model.shared.composer.borrow_mut().set_text(&stash);
+        fill(model, &stash);
         model.mark_all();
     }
 }
@@ -405,8 +413,8 @@ pub fn system(model: &mut Model, text: Option<&String>) {
     };
     let now = model.shared.system().unwrap_or_default().to_owned();
     model.shared.view.writing = Writing::System { stash };
-    model.shared.composer.borrow_mut().set_text(&now);
     write(model);
+    fill(model, &now);
     model.mark_all();
 }
 

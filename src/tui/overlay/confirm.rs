@@ -37,7 +37,7 @@ impl Overlay for Confirm {
     fn size(&self, _cx: &Cx<'_>, (width, _): (u16, u16)) -> (u16, u16) {
         let wide = 60.min(width.saturating_sub(4));
         let rows: usize = self.text.iter().map(|t| wrap(t, usize::from(wide)).len()).sum();
-        (wide, u16::try_from(rows + 2).unwrap_or(u16::MAX))
+        (wide, u16::try_from(rows).unwrap_or(u16::MAX))
     }
 
     fn act(&mut self, call: &Call<'_>, _cx: &Cx<'_>) -> Outcome {

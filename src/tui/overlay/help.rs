@@ -6,7 +6,7 @@ use super::Overlay;
 use super::choose::{Choose, Item};
 use super::page::Page;
 use crate::core::parameters;
-use crate::tui::action::{ALL, Action, Scope};
+use crate::tui::action::{ALL, Action, Invocation, Scope};
 use crate::tui::keymap::show_keys;
 use crate::tui::pane::{Cx, Intent};
 use crate::tui::text::width::pad;
@@ -19,17 +19,26 @@ pub fn here(cx: &Cx<'_>, scope: Scope, pane: Scope, why: impl Fn(Action) -> Opti
     let scope = if scope.types() && scope != Scope::Insert { pane } else { scope };
     let mut items = Vec::new();
     for table in scope.chain() {
-        let mut section: Vec<(bool, Item)> = Vec::new();
+        // One row for each thing that can be done, with all its keys.
+        let mut rows: Vec<(&Invocation, Vec<String>)> = Vec::new();
         for (binding, invocation) in cx.keymap.bindings(scope).filter(|(binding, _)| binding.scope == *table) {
             // The composer's many edit commands have their own topic.
             if matches!(invocation.action, Action::Edit(_)) {
                 continue;
             }
-            let refusal = why(invocation.action);
             let keys = show_keys(&binding.keys);
+            match rows.iter_mut().find(|(known, _)| *known == invocation) {
+                Some((_, all)) => all.push(keys),
+                None => rows.push((invocation, vec![keys])),
+            }
+        }
+        let mut section: Vec<(bool, Item)> = Vec::new();
+        for (invocation, keys) in rows {
+            let refusal = why(invocation.action);
             let call = invocation.clone();
             let note = refusal.as_ref().map_or_else(String::new, |why| format!("not now: {why}"));
-            let mut item = Item::new(format!("{} {}", pad(&keys, 12), invocation.what()), note, move || Intent::Call(call.clone()));
+            let mut item =
+                Item::new(format!("{} {}", pad(&keys.join(" "), 12), invocation.what()), note, move || Intent::Call(call.clone()));
             item.section = Some(table.name().replace('-', " "));
             item.quiet = refusal.is_some();
             section.push((refusal.is_some(), item));

@@ -20,7 +20,7 @@ pub fn draw(cx: &Cx<'_>, keys: &[Key], next: &[Next], screen: Rect, buf: &mut Bu
     }
     let entries: Vec<(String, &Next)> = next.iter().map(|n| (show_keys(&[n.key]), n)).collect();
     let key_width = entries.iter().map(|(key, _)| width(key)).max().unwrap_or(1);
-    let widest = entries.iter().map(|(_, n)| width(&n.what)).max().unwrap_or(10).min(44) + key_width + 4;
+    let widest = entries.iter().map(|(_, n)| width(&n.what)).max().unwrap_or(10).min(38) + key_width + 4;
     let columns = (usize::from(screen.width.saturating_sub(4)) / widest).clamp(1, 4).min(entries.len());
     let rows = entries.len().div_ceil(columns);
     let height = u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(2).min(screen.height.saturating_sub(3));

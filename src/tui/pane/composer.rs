@@ -62,12 +62,14 @@ impl Pane for Composer {
         let left = match &cx.view.writing {
             Writing::Message => match cx.model() {
                 Some(model) => drawable(&model.model).into_owned(),
+                None if !cx.attached() => "…".to_owned(),
                 None => format!("no model ({} chooses)", cx.key(Scope::Anywhere, Action::ModelChoose)),
             },
             Writing::Edit { ask: true, .. } => "another version: asks again".to_owned(),
             Writing::Edit { ask: false, .. } => "another version".to_owned(),
             Writing::System { .. } => "system prompt".to_owned(),
         };
+        let left = if cx.focused { format!("{} ─ {left}", cx.composer.borrow().mode()) } else { left };
         let mut note = Vec::new();
         if matches!(cx.view.writing, Writing::Message) {
             if cx.system().is_some() {

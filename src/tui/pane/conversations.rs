@@ -97,7 +97,7 @@ impl Conversations {
 
     fn draw_row(&self, cx: &Cx<'_>, conversation: &ConversationRow, mut row: Row<'_>) {
         let shown = cx.view.conversation == Some(conversation.id);
-        row.gap(1);
+        row.margin(1).gap(1);
         if conversation.running > 0 {
             row.text("▸", cx.style(Role::Running));
         } else if conversation.unread {

@@ -152,7 +152,7 @@ impl Pane for Metrics {
             let ((_, name), series) = all[at];
             let mut row = Row::new(buf, area, u16::try_from(y).unwrap_or(u16::MAX));
             let name = drawable(name);
-            let begin = row.gap(1).x();
+            let begin = row.margin(1).gap(1).x();
             row.text(&truncate(&name, names), quiet);
             row.to(begin + u16::try_from(names).unwrap_or(0) + 1);
             let figure_columns = 13.min(row.left() / 2).max(6);

@@ -91,7 +91,7 @@ impl Models {
         let quiet = cx.style(Role::Quiet);
         let chosen = cx.model().is_some_and(|r| r == model.reference());
         let (glyph, role) = model_state(model.state);
-        row.gap(1).text(if model.favourite { "★" } else { " " }, cx.style(Role::Favourite));
+        row.margin(1).gap(1).text(if model.favourite { "★" } else { " " }, cx.style(Role::Favourite));
         row.gap(1).text(glyph, cx.style(role)).gap(1);
         match (&model.error, model.state) {
             (Some(error), ModelState::Failed) => {
@@ -125,7 +125,7 @@ impl Models {
     fn backend_row(&self, cx: &Cx<'_>, backend: &BackendStatus, mut row: Row<'_>) {
         let quiet = cx.style(Role::Quiet);
         let folded = self.folded.contains(&backend.name);
-        row.gap(1).text(if folded { "▸" } else { "▾" }, quiet).gap(1);
+        row.margin(1).gap(1).text(if folded { "▸" } else { "▾" }, quiet).gap(1);
         let (word, role) = match backend.state {
             BackendState::Up => {
                 (backend.latency_ms.map_or_else(|| "up".to_owned(), |ms| format!("{} ms", format::number(ms))), Role::Quiet)

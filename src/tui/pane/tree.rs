@@ -44,6 +44,8 @@ struct Tree {
     rows: Rows,
     lines: Vec<TreeRow>,
     made: Option<(Option<ConversationId>, u64)>,
+    /// Folds and the hoisted message are of this conversation.
+    of: Option<ConversationId>,
     cursor: Option<NodeId>,
     /// The selection of the chat that the cursor followed last.
     followed: Option<NodeId>,
@@ -57,7 +59,8 @@ impl Tree {
     fn refresh(&mut self, shared: &Shared) {
         let key = (shared.view.conversation, shared.revisions.doc);
         if self.made != Some(key) {
-            if self.made.map(|(conversation, _)| conversation) != Some(key.0) {
+            if self.of != key.0 {
+                self.of = key.0;
                 self.folded.clear();
                 self.hoisted = None;
                 self.cursor = None;
@@ -105,7 +108,7 @@ impl Tree {
 
     fn draw_row(&self, cx: &Cx<'_>, doc: &Doc, line: &TreeRow, mut row: Row<'_>) {
         let Some(node) = doc.node(line.node) else { return };
-        row.gap(1);
+        row.margin(1).gap(1);
         // Deep forks keep at least half of the row for the text.
         let most = row.left() / 2;
         let guides = if width(&line.guides) > most {

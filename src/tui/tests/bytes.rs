@@ -87,7 +87,7 @@ fn a_token_between_scrolls_costs_little() {
 #[test]
 fn moving_the_selection_costs_little() {
     let mut bench = Bench::full(160, 45);
-    bench.keys("<Esc>:focus conv<Enter>").frame();
+    bench.keys("<Esc>:focus conversations<Enter>").frame();
     bench.keys("j").frame();
     assert!(bench.last > 0 && bench.last <= 900, "{}", bench.last);
 }

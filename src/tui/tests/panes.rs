@@ -107,7 +107,7 @@ fn overlays() {
     bench.keys("<Esc><Space>");
     bench.wait(300).msg(Msg::Tick);
     insta::assert_snapshot!("which_key", bench.text());
-    bench.keys("<Esc>D:focus conv<Enter>D");
+    bench.keys("<Esc>D:focus conversations<Enter>D");
     insta::assert_snapshot!("confirm", bench.text());
 }
 
@@ -115,22 +115,6 @@ fn overlays() {
 #[test]
 fn phases() {
     let mut lines = String::new();
-    let phase = |state: State, progress: Progress| {
-        let mut bench = Bench::full(100, 30);
-        let (mut made, _) = message(60, Some(5), Role::Assistant, "");
-        made.state = state;
-        if let Some(run) = &mut made.run {
-            run.figures = Figures::default();
-            run.finish = None;
-            run.progress = Progress { since: NOON - 6000, ..progress };
-        }
-        bench.event(EventKind::Node { conversation: conversation(1), node: made, content: Vec::new() });
-        bench.keys("<Esc>G:focus tree<Enter>G<Enter>");
-        bench.model.focus("chat");
-        let text = bench.text();
-        let line = text.lines().find(|l| l.contains('▸') && l.contains("qwen3:8b") && l.contains('│')).unwrap_or_default().to_owned();
-        format!("{state:?}: {}\n", line.split('│').nth(1).unwrap_or(&line).trim())
-    };
     for (state, progress) in [
         (State::Queued, Progress::default()),
         (State::Connecting, Progress::default()),
@@ -140,7 +124,32 @@ fn phases() {
         (State::Thinking, Progress::default()),
         (State::Writing, Progress::default()),
     ] {
-        lines.push_str(&phase(state, progress));
+        let mut bench = Bench::full(79, 30);
+        let (mut made, _) = message(60, Some(5), Role::Assistant, "");
+        made.state = state;
+        if let Some(run) = &mut made.run {
+            run.figures = Figures::default();
+            run.finish = None;
+            run.progress = Progress { since: NOON - 6000, ..progress };
+        }
+        bench.model.shared.view.awaited = Some(node(60));
+        bench.event(EventKind::Node { conversation: conversation(1), node: made, content: Vec::new() });
+        let kind = if state == State::Thinking { DeltaKind::Thinking } else { DeltaKind::Text };
+        if matches!(state, State::Thinking | State::Writing) {
+            bench.event(EventKind::Delta {
+                conversation: conversation(1),
+                node: node(60),
+                kind,
+                at: 0,
+                text: "Well, let me see. ".repeat(20),
+            });
+            bench.wait(1000);
+            bench.event(EventKind::Delta { conversation: conversation(1), node: node(60), kind, at: 360, text: "so".into() });
+        }
+        let text = bench.text();
+        let shown: Vec<&str> = text.lines().skip(1).filter(|line| line.contains('▸')).map(str::trim).collect();
+        lines.push_str(&shown.join("\n"));
+        lines.push('\n');
     }
     insta::assert_snapshot!("phases", lines);
 }

@@ -142,9 +142,15 @@ fn perform(bench: &mut Bench, act: &Act) {
         Act::Wait(ms) => {
             bench.wait(u64::from(*ms)).msg(Msg::Tick);
         }
-        Act::Lost => drop(bench.msg(Msg::Lost(Error::new(Kind::HostGone, "The link broke.")))),
-        Act::Restored => drop(bench.msg(Msg::Restored(Box::new(snapshot())))),
-        Act::Frame => drop(bench.frame()),
+        Act::Lost => {
+            bench.msg(Msg::Lost(Error::new(Kind::HostGone, "The link broke.")));
+        }
+        Act::Restored => {
+            bench.msg(Msg::Restored(Box::new(snapshot())));
+        }
+        Act::Frame => {
+            bench.frame();
+        }
     }
 }
 

@@ -239,7 +239,7 @@ fn drafts_are_saved_after_a_moment_and_come_back() {
 #[test]
 fn a_prompt_that_does_not_fit_is_warned_about() {
     let mut bench = Bench::full(120, 30);
-    let long = "word ".repeat(9000);
+    let long = "word ".repeat(10_000);
     bench.keys("i").msg(Msg::Paste(long));
     bench.keys("<Enter>");
     assert!(!bench.posted().iter().any(|c| matches!(c, Command::Send { .. })));
@@ -255,13 +255,13 @@ fn slash_words_run_and_unknown_ones_ask() {
     let mut bench = Bench::full(120, 30);
     bench.keys("i/model smol<Enter>");
     assert!(bench.posted().iter().any(|c| matches!(c, Command::SetModel { model, .. } if model.model == "smollm2:135m")));
-    bench.keys("i/frobnicate<Enter>");
+    bench.keys("/frobnicate<Enter>");
     assert!(!bench.posted().iter().any(|c| matches!(c, Command::Send { .. })));
     assert!(bench.shows("Send it as a message?"));
     bench.keys("y");
     assert_eq!(sent(&mut bench).1, "/frobnicate");
     bench.event(EventKind::Finished { conversation: conversation(1), node: message(6, Some(5), Role::Assistant, "x").0 });
-    bench.keys("i/etc/hosts is what?<Enter>");
+    bench.keys("/etc/hosts is what?<Enter>");
     assert_eq!(sent(&mut bench).1, "/etc/hosts is what?", "a path is a message");
 }
 

@@ -85,7 +85,7 @@ fn a_changed_model_is_told_in_the_conversation() {
 #[test]
 fn conversations_are_filtered_at_the_host_as_one_types() {
     let mut bench = Bench::full(160, 45);
-    bench.keys("<Esc>:focus conv<Enter>/rel");
+    bench.keys("<Esc>:focus conversations<Enter>/rel");
     let tag = bench.asked(|q| matches!(q, Query::Conversations { filter: Some(f), .. } if f == "r")).unwrap();
     let asked = bench.cmds.iter().filter(|c| matches!(c, Cmd::Ask { query: Query::Conversations { filter: Some(_), .. }, .. })).count();
     assert_eq!(asked, 1, "one question under way");
@@ -115,7 +115,7 @@ fn more_conversations_are_asked_for_near_the_end() {
 #[test]
 fn deleting_asks_first() {
     let mut bench = Bench::full(160, 45);
-    bench.keys("<Esc>:focus conv<Enter>ggD");
+    bench.keys("<Esc>:focus conversations<Enter>ggD");
     assert!(bench.shows("goes for good"));
     bench.posted();
     bench.keys("n");
@@ -285,7 +285,7 @@ fn metrics_are_watched_only_while_they_are_seen() {
 
 #[test]
 fn nothing_found_offers_what_can_be_done() {
-    let mut bench = Bench::new(100, 30);
+    let mut bench = Bench::new(160, 45);
     bench.attach(nothing_found());
     assert!(bench.shows("No model server answers on this machine (looked at 11434, 8080, 1234, 8000)."));
     bench.posted();
@@ -379,9 +379,10 @@ fn keys_are_asked_for_once() {
 #[test]
 fn with_plain_keys_typing_anywhere_writes() {
     let mut bench = Bench::with(100, 30, "plain", "dark");
-    bench.attach(snapshot());
+    let mut start = snapshot();
+    start.settings.insert("keymap".into(), "plain".into());
+    bench.attach(start);
     bench.answer_open(opened());
-    bench.model.shared.replica.settings.insert("keymap".into(), "plain".into());
     bench.keys("<Esc>");
     bench.model.focus("tree");
     bench.keys("hello");

@@ -295,6 +295,7 @@ impl Pane for Chat {
     }
 
     fn act(&mut self, call: &Call<'_>, cx: &Cx<'_>) -> Outcome {
+        self.refresh(cx, self.width);
         if let Some(outcome) = self.scroll(call.action, call.times(), cx.shared) {
             return outcome;
         }
