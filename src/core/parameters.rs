@@ -137,7 +137,7 @@ pub const PARAMETERS: &[Parameter] = &[
         about: "Whether, or how hard, a thinking model thinks first",
         default: "the model's",
         load: false,
-        kinds: SERVERS,
+        kinds: ALL,
     },
     Parameter {
         key: "json_schema",
