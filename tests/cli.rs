@@ -485,3 +485,44 @@ fn a_host_lingers_and_then_goes_by_itself() {
         std::fs::read_dir(home.state()).is_ok_and(|entries| !entries.flatten().any(|e| e.path().extension().is_some_and(|x| x == "sock")))
     );
 }
+
+#[test]
+fn a_killed_host_is_no_host_to_doctor() {
+    let (_server, home) = speaking("ok");
+    home.run(&["ask", "hi"]).ok();
+    home.end_host(Signal::KILL);
+    let text = home.run(&["doctor"]).ok().out;
+    assert!(text.contains("None runs now"), "what it left in the lock says nothing: {text}");
+}
+
+#[test]
+fn a_starter_that_cannot_be_fetched_says_why() {
+    let server = Scripted::start(Dialect::OpenAi, Script::default());
+    let home = Home::with_config(&format!("{QUIET}[starter]\nsource = \"{}/no-such-model.gguf\"\n", server.url()));
+    let said = home.run(&["models", "pull", "starter"]);
+    assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
+    assert!(said.err.starts_with("arbour: "), "{said:?}");
+    assert!(!home.path().join("data/models").join("SmolLM2-135M-Instruct.Q4_1.gguf").exists());
+}
+
+/// Every name that `--json` prints is in README, where scripts' authors look.
+#[test]
+fn the_names_of_json_are_documented() {
+    let (_server, home) = speaking("The quick brown fox.");
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("README.md");
+    let ask = home.run(&["ask", "--json", "hi"]).ok().json();
+    let models = home.run(&["models", "ls", "--json"]).ok().json();
+    let rows = home.run(&["conversations", "ls", "--json"]).ok().json();
+    let hits = home.run(&["conversations", "search", "brown", "--json"]).ok().json();
+    let tree = only_conversation(&home);
+    let mut missing = Vec::new();
+    for value in [&ask, &ask["run"], &models[0], &rows[0], &hits[0], &tree, &tree["nodes"][1]] {
+        for name in value.as_object().expect("an object").keys() {
+            let whole = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if !readme.split(|c: char| !whole(c)).any(|word| word == name) {
+                missing.push(name.clone());
+            }
+        }
+    }
+    assert!(missing.is_empty(), "README does not name {missing:?}");
+}

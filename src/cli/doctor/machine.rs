@@ -1,5 +1,6 @@
 //! This machine: folders, database, disk, memory, GPUs, and what fetching models needs.
 
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::process::Command;
 
@@ -9,7 +10,7 @@ use crate::cli::plain;
 use crate::error::Kind;
 use crate::metrics::Sampler;
 use crate::proto::Gpu;
-use crate::proto::lock::Lock;
+use crate::proto::lock::{LOCK_FILE, Lock};
 
 /// Less free than this, in bytes, and the starter model with a few days of conversations does not fit.
 const LITTLE_DISK: u64 = 500 << 20;
@@ -34,7 +35,7 @@ pub fn files(context: &Context) -> Vec<Check> {
             ),
         });
     }
-    checks.push(match Lock::read(&paths.state) {
+    checks.push(match Lock::read(&paths.state).filter(|_| is_held(&paths.state)) {
         None => Check::ok(AREA, "host", "None runs now; the next `arbour` or `arbour ask` starts one."),
         Some(lock) => {
             let where_ = match (&lock.socket, &lock.listen) {
@@ -52,6 +53,13 @@ pub fn files(context: &Context) -> Vec<Check> {
     });
     checks.push(Check::ok(AREA, "log", paths.log().display().to_string()));
     checks
+}
+
+/// Whether somebody holds the lock. What a killed host wrote into it stays there and says nothing.
+fn is_held(state: &Path) -> bool {
+    let Ok(file) = File::open(state.join(LOCK_FILE)) else { return false };
+    // A shared lock that is let go at once: a host that starts at this very moment looks again by itself.
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
 /// Whether a folder is there and can be written; one that is not there can be made if its nearest ancestor can be written.
@@ -154,6 +162,17 @@ fn pip_is_there() -> bool {
 mod tests {
     use super::super::State;
     use super::*;
+
+    #[test]
+    fn only_a_lock_that_is_held_is_a_host() {
+        let state = tempfile::tempdir().expect("a folder");
+        assert!(!is_held(state.path()), "no file");
+        std::fs::write(state.path().join(LOCK_FILE), "{}").expect("a file");
+        assert!(!is_held(state.path()), "left behind by a host that was killed");
+        let held = File::open(state.path().join(LOCK_FILE)).expect("a file");
+        held.try_lock().expect("nobody else");
+        assert!(is_held(state.path()));
+    }
 
     #[test]
     fn a_folder_that_can_be_made_is_well_and_one_that_cannot_is_not() {
