@@ -8,6 +8,7 @@ mod arrive;
 pub mod clipboard;
 pub mod command_line;
 pub mod composer;
+mod files;
 #[cfg(test)]
 mod fixture;
 pub mod format;
