@@ -864,8 +864,12 @@ fn child_path() -> Option<std::path::PathBuf> {
 /// This test binary again, running one test.
 fn child(test: &str, path: &Path) -> std::process::Command {
     let mut command = std::process::Command::new(std::env::current_exe().expect("the test has a path"));
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, path);
+    as_child(&mut command, test, path);
     command
+}
+
+fn as_child(command: &mut std::process::Command, test: &str, path: &Path) {
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, path);
 }
 
 /// A process that is killed when it is dropped, also by a failing test.
@@ -1006,10 +1010,13 @@ fn a_folder_or_a_file_that_may_not_be_written_is_told() {
     let home = tempfile::tempdir().unwrap();
     let allow = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("the mode is set");
     allow(home.path(), 0o755);
+    // Nothing is read-only for root, so the child is somebody else; who may not enter a home folder to find this program.
+    let program = home.path().join("program");
+    std::fs::copy(std::env::current_exe().expect("the test has a path"), &program).expect("there is room for a copy");
     let run = |path: &Path| {
-        let mut command = child("child_that_may_not_write", path);
+        let mut command = std::process::Command::new(&program);
+        as_child(&mut command, "child_that_may_not_write", path);
         if rustix::process::geteuid().is_root() {
-            // Nothing is read-only for root.
             command.uid(65_534).gid(65_534);
         }
         let output = command.output().expect("the child runs");

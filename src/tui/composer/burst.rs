@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn enter_sends_again_after_the_paste() {
         assert_eq!(run(&[text(1, "a long line"), vec![(121, '\n')]].concat()), [Enter::Typed]);
-        assert_eq!(run(&[text(1, "two\nlong lines\n"), vec![(121, '\n')]].concat()), [Enter::Pasted, Enter::Pasted, Enter::Typed]);
+        assert_eq!(run(&[text(1, "a first\nand a second\n"), vec![(121, '\n')]].concat()), [Enter::Pasted, Enter::Pasted, Enter::Typed]);
         assert_eq!(run(&[text(1, "a long line"), vec![(1, '\u{1b}'), (1, '\n')]].concat()), [Enter::Typed]);
     }
 }
