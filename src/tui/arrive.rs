@@ -176,6 +176,9 @@ fn downloaded(model: &mut Model, event: &Event) {
             // Whoever fetched a model to begin with wants to talk with it.
             if model.shared.doc().is_none_or(|doc| doc.nodes().is_empty()) {
                 perform::intent(model, super::pane::Intent::Choose(reference.clone()));
+                if model.overlays.is_empty() && model.typing.is_none() {
+                    super::action::talk::write(model);
+                }
             }
         }
         (DownloadState::Failed, _, Some(error)) => model.fail(error),

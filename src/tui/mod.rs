@@ -59,6 +59,8 @@ pub struct Options {
     pub connect: Connecting,
     pub config: Config,
     pub paths: Paths,
+    /// Where the host is, in a word that the status line shows.
+    pub place: String,
     /// From the command line: they win over the configuration and over what was chosen before.
     pub theme: Option<String>,
     pub keymap: Option<String>,
@@ -111,7 +113,8 @@ pub async fn run(options: Options) -> Result<()> {
     let coloured = std::sync::Arc::new(tokio::sync::Notify::new());
     let wake = std::sync::Arc::clone(&coloured);
     let highlighter = text::Highlighter::new(move || wake.notify_one());
-    let shared = Shared::new(composer, theme, highlighter, loaded.keymap, TimeZone::system(), pane::composer::ID);
+    let mut shared = Shared::new(composer, theme, highlighter, loaded.keymap, TimeZone::system(), pane::composer::ID);
+    shared.place = text::width::truncate(&text::width::drawable(&options.place), 20).into();
 
     terminal::install_panic_hook(options.log);
     let terminal = terminal::Terminal::enter()?;

@@ -123,6 +123,8 @@ pub struct Shared {
     /// The terminal is slow to take bytes.
     pub slow: bool,
     pub focus: PaneId,
+    /// Where the host is, in a word: `local`, or a server's name.
+    pub place: String,
     /// The last metrics.
     pub sample: Option<Sample>,
     pub revisions: Revisions,
@@ -148,6 +150,7 @@ impl Shared {
             awake: true,
             slow: false,
             focus,
+            place: "local".to_owned(),
             sample: None,
             revisions: Revisions::default(),
             needle: Needle::default(),

@@ -144,7 +144,10 @@ fn draw_facts(model: &Model, row: &mut Row<'_>, narrow: bool) {
         Link::Gone(_) => ("no host", Role::Error),
     };
     if word.is_empty() {
-        row.text("●", shared.style(role)).gap(1);
+        if !narrow {
+            row.text(&shared.place, shared.style(Role::Quiet)).gap(1);
+        }
+        row.text("●", shared.style(role)).gap(if narrow { 1 } else { 2 });
     } else {
         row.text(word, shared.style(role)).gap(2);
         return;
