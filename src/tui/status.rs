@@ -98,7 +98,8 @@ pub fn draw(model: &mut Model, area: Rect, buf: &mut Buffer) -> Option<Cursor> {
     };
     row.text(&format!(" {mode} "), model.shared.style(role)).gap(1);
     draw_pending(model, &mut row);
-    draw_facts(model, &mut row, area.width < 80);
+    // A sentence to a person needs the room more than a name does.
+    draw_facts(model, &mut row, area.width < 80 || model.notices.shown().is_some());
     if let Some(notice) = model.notices.shown() {
         let role = match notice.level {
             Level::Info => Role::Text,

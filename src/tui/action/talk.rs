@@ -220,6 +220,8 @@ pub fn edit(model: &mut Model, ask: bool) {
 /// Another text in the composer, the cursor behind it.
 pub fn fill(model: &mut Model, text: &str) {
     let mut composer = model.shared.composer.borrow_mut();
+    // Only in INSERT is there a place behind the last character.
+    composer.enter_insert();
     composer.set_text(text);
     composer.edit(Edit::Bottom, None);
     composer.edit(Edit::LineEnd, None);
