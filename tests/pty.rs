@@ -289,7 +289,7 @@ fn a_killed_host_loses_nothing_that_was_acknowledged() {
     let pid = rig.home.host_pid();
     home::signal(pid, Signal::KILL);
     // The screen finds its way back to a new host by itself, and says what became of the answer.
-    term.wait_for("■ the host ended");
+    term.wait_for("■ stopped (the host ended)");
     term.wait_for("Half of an");
     assert_ne!(rig.home.host_pid(), pid);
     let answer = rig.home.run(&["conversations", "show", "hello", "--json"]).ok().json()["nodes"][1].clone();

@@ -62,7 +62,11 @@ pub fn draw(cx: &Cx<'_>, doc: &Doc, node: &Node, live: Live, area: Rect, buf: &m
     }
     match node.state {
         State::Stopped => {
-            let hint = if node.run.as_ref().is_some_and(|r| r.finish == Some(Finish::HostStopped)) { "the host ended" } else { "stopped" };
+            let hint = if node.run.as_ref().is_some_and(|r| r.finish == Some(Finish::HostStopped)) {
+                "stopped (the host ended)"
+            } else {
+                "stopped"
+            };
             row.text(&format!("■ {hint}{}", kept(node)), cx.style(Role::Warning));
         }
         State::Failed => {
