@@ -150,11 +150,8 @@ pub fn measure(node: &mut Node, content: &[Part]) {
 
 /// The first line that has words, harmless, cut to `most` characters at a word if one ends near.
 pub(super) fn first_line(text: &str, most: usize) -> String {
-    let line = text
-        .lines()
-        .map(str::trim)
-        .find(|line| line.chars().any(char::is_alphanumeric))
-        .or_else(|| text.lines().find(|l| !l.trim().is_empty()));
+    let words = |line: &&str| line.chars().any(char::is_alphanumeric) && !line.starts_with("```") && !line.starts_with("~~~");
+    let line = text.lines().map(str::trim).find(words).or_else(|| text.lines().find(|l| !l.trim().is_empty()));
     let line = line.unwrap_or_default().trim().trim_start_matches(['#', '>', '*', '-', ' ']);
     let clean: String =
         line.chars().filter(|c| !c.is_control() && !matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')).collect();

@@ -287,3 +287,16 @@ fn usage_takes_the_servers_count_where_there_is_one() {
     assert!(usage.measured && (1005..1030).contains(&usage.tokens), "{usage:?}");
     assert!(!prompt::usage(b.doc(), None, "next").measured);
 }
+
+#[test]
+fn lists_show_the_first_line_with_words() {
+    for (text, line) in [
+        ("```rust\nfn main() {}\n```", "fn main() {}"),
+        ("\n\n  ## A title\nmore", "A title"),
+        ("---\n> quoted", "quoted"),
+        ("```\n```", "```"),
+        ("", ""),
+    ] {
+        assert_eq!(super::runs::first_line(text, 40), line, "{text:?}");
+    }
+}
