@@ -247,7 +247,9 @@ impl Who {
                 Error::new(Kind::Refused, format!("Nothing listens at {}: {} does not run there.", harmless(&self.url), self.name()));
             match self.kind {
                 BackendKind::Ollama => made.hint("Start it with `ollama serve`."),
-                BackendKind::LlamaServer => made.hint("Start it, for example `llama-server -m model.gguf --port 8080`."),
+                BackendKind::LlamaServer => {
+                    made.hint(format!("Start it there, for example `llama-server -m model.gguf --port {}`.", port(&self.url)))
+                }
                 BackendKind::OpenAi | BackendKind::Embedded => made.hint("Start the server, or set another url."),
             }
         } else if chain.contains("dns error") || chain.contains("failed to lookup address") {
@@ -348,4 +350,19 @@ fn io_kind(error: &reqwest::Error) -> Option<ErrorKind> {
 
 fn tls(error: &reqwest::Error) -> Option<&rustls::Error> {
     links(error).into_iter().find_map(|link| link.downcast_ref::<rustls::Error>())
+}
+
+/// The port of an address, for a command that a person may copy; llama-server's own where the address names none that counts.
+fn port(url: &str) -> u16 {
+    reqwest::Url::parse(url).ok().and_then(|url| url.port_or_known_default()).unwrap_or(8080)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::port;
+
+    #[test]
+    fn a_command_to_copy_names_the_port_that_was_asked() {
+        assert_eq!([port("http://127.0.0.1:18100"), port("https://gpu.example/x"), port("nonsense")], [18100, 443, 8080]);
+    }
 }
