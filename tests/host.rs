@@ -176,8 +176,8 @@ async fn models_are_started_and_stopped_with_progress() {
     guest.act(Command::StopModel { model: model.clone() }).await.unwrap();
     guest.until("unloaded", |g| state(g) == Some((ModelState::Unloaded, None))).await;
 
-    guest.act(Command::SetFavourite { model: model.clone(), favourite: true }).await.unwrap();
-    guest.until("favourite", |g| g.replica.models[0].favourite).await;
+    guest.act(Command::SetCards { models: vec![model.clone()], change: CardChange::Favourite(true) }).await.unwrap();
+    guest.until("favourite", |g| g.replica.models[0].card.favourite).await;
     let elsewhere = ModelRef { backend: "nowhere".into(), model: "m".into() };
     let error = guest.act(Command::StartModel { model: elsewhere, parameters: Parameters::default() }).await.unwrap_err();
     assert_eq!(error.kind, Kind::NoModel);
@@ -185,7 +185,7 @@ async fn models_are_started_and_stopped_with_progress() {
     let door = HostHandle::start(options(folder.path(), &Puppet::new())).await.unwrap();
     let mut guest = Guest::new(Client::through(door.clone(), Introduction::default()).await.unwrap());
     guest.until("models", |g| !g.replica.models.is_empty()).await;
-    assert!(guest.replica.models[0].favourite, "remembered");
+    assert!(guest.replica.models[0].card.favourite, "remembered");
     door.end("over");
     within(door.ended()).await;
 }
@@ -364,12 +364,12 @@ async fn a_download_that_fails_says_why_and_can_be_cancelled() {
     let address = format!("http://{}/starter", listener.local_addr().unwrap());
     let stage = Stage::with(|options| options.starter = vec![address]).await;
     let mut guest = stage.guest().await;
-    assert_eq!(guest.act(Command::CancelPull { key: "starter".into() }).await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(guest.act(Command::CancelPull { key: "starter".into(), forget: false }).await.unwrap_err().kind, Kind::NotFound);
     guest.act(Command::PullStarter { pip: false }).await.unwrap();
     let state = |g: &Guest| g.replica.downloads.get("starter").map(|d| d.state);
     guest.until("running", |g| state(g) == Some(DownloadState::Running)).await;
     assert_eq!(guest.act(Command::Shutdown { force: false }).await.unwrap_err().kind, Kind::Busy);
-    guest.act(Command::CancelPull { key: "starter".into() }).await.unwrap();
+    guest.act(Command::CancelPull { key: "starter".into(), forget: false }).await.unwrap();
     guest.until("cancelled", |g| state(g) == Some(DownloadState::Cancelled)).await;
     stage.end().await;
 

@@ -153,7 +153,7 @@ impl Who {
         error = match self.kind {
             BackendKind::Ollama | BackendKind::Embedded => error.hint("`:set context N` loads the model with room for N tokens."),
             BackendKind::LlamaServer => error.hint("Restart llama-server with a larger `-c` (it is shared by its `-np` slots)."),
-            BackendKind::OpenAi => error.hint("Choose a model with a larger context."),
+            BackendKind::OpenAi | BackendKind::Anthropic => error.hint("Choose a model with a larger context."),
         };
         if complaint.text.is_empty() { error } else { error.cause(&complaint.text) }
     }
@@ -250,7 +250,7 @@ impl Who {
                 BackendKind::LlamaServer => {
                     made.hint(format!("Start it there, for example `llama-server -m model.gguf --port {}`.", port(&self.url)))
                 }
-                BackendKind::OpenAi | BackendKind::Embedded => made.hint("Start the server, or set another url."),
+                BackendKind::OpenAi | BackendKind::Anthropic | BackendKind::Embedded => made.hint("Start the server, or set another url."),
             }
         } else if chain.contains("dns error") || chain.contains("failed to lookup address") {
             Error::new(Kind::Unreachable, format!("There is no machine with the name in {}.", harmless(&self.url)))

@@ -4,6 +4,7 @@
 //! conversations, the database, retries (the host decides). Invariant: cancelling is dropping the future; a backend never
 //! panics at what a server sends, and turns every failure into an [`Error`] that says what to do.
 
+mod ability;
 pub mod discover;
 #[cfg(feature = "embedded")]
 pub mod embedded;
@@ -24,11 +25,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
 use crate::error::{Error, Kind, Result};
-use crate::proto::{BackendKind, Finish, ModelInfo, Parameters, RequestPreview};
+use crate::proto::{BackendKind, Finish, Inspection, Instance, ModelInfo, Parameters, RequestPreview};
 
 pub use crate::core::prompt::Message;
+pub(crate) use ability::refuse;
+pub use ability::{Abilities, Change, PullProgress};
 pub use sink::{Sink, Source, Update, channel};
 
 /// How to reach one backend. Yielded by `config`, by discovery, or by a person.
@@ -122,6 +126,55 @@ pub trait Backend: Send + Sync {
 
     /// Unloads a model.
     async fn stop(&self, model: &str) -> Result<()>;
+
+    /// What it can do with its models. Known without asking the network, or from the last probe.
+    fn abilities(&self) -> Abilities {
+        Abilities::default()
+    }
+
+    /// Everything that is known of one model: template, licence, metadata, what decides its memory. Must not load anything.
+    async fn inspect(&self, name: &str) -> Result<Inspection> {
+        let model = self.model(name).await?;
+        Ok(Inspection {
+            model,
+            template: None,
+            licence: None,
+            system: None,
+            parameters: Vec::new(),
+            metadata: Vec::new(),
+            files: Vec::new(),
+            anatomy: None,
+            modified: None,
+            digest: None,
+            arguments: Vec::new(),
+        })
+    }
+
+    /// What each loaded model costs to run now. Must not wake a sleeping model. Bounded to 5 s.
+    async fn instances(&self) -> Result<Vec<Instance>> {
+        Ok(Vec::new())
+    }
+
+    /// Tells of changes as they happen, for as long as the future lives. Ends with an error when the connection breaks; a backend
+    /// that tells nothing by itself never ends.
+    async fn watch(&self, _out: mpsc::Sender<Change>) -> Result<()> {
+        std::future::pending().await
+    }
+
+    /// Fetches a model from the backend's registry. Dropping the future ends it; what came is kept, where the backend keeps it.
+    async fn pull(&self, _source: &str, _out: mpsc::Sender<PullProgress>) -> Result<()> {
+        Err(refuse(self.name(), "fetch models", "Pull into a backend that can: Ollama, or the embedded engine."))
+    }
+
+    /// Gives a model a second name.
+    async fn copy(&self, _model: &str, _to: &str) -> Result<()> {
+        Err(refuse(self.name(), "copy models", "Copying works with Ollama."))
+    }
+
+    /// Deletes a model's files.
+    async fn remove(&self, _model: &str) -> Result<()> {
+        Err(refuse(self.name(), "remove models", "Delete the model's file on the server, or take it out of the server's settings."))
+    }
 
     /// Exactly what [`Backend::generate`] would send, without secrets.
     fn preview(&self, request: &Request) -> RequestPreview;

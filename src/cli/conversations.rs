@@ -182,6 +182,7 @@ mod tests {
             unread: true,
             running: 0,
             model: None,
+            preset: None,
         };
         let node = |id: NodeId, parent: Option<NodeId>, role: Role, state: State| Node {
             id,

@@ -29,7 +29,7 @@ pub fn model(model: &ModelInfo) -> Value {
         "memory_bytes": model.memory_bytes,
         "gpu_bytes": model.gpu_bytes,
         "expires": model.expires.map(time),
-        "favourite": model.favourite,
+        "favourite": model.card.favourite,
         "groups": [],
         "error": model.error.as_ref().map(error),
     })

@@ -41,7 +41,7 @@ async fn list(context: &Context, filter: Option<&str>, as_json: bool) -> Result<
     let wanted = filter.unwrap_or_default().to_lowercase();
     let mut models: Vec<&ModelInfo> =
         session.replica.models.iter().filter(|m| m.reference().to_string().to_lowercase().contains(&wanted)).collect();
-    models.sort_by(|a, b| b.favourite.cmp(&a.favourite).then_with(|| (&a.backend, &a.name).cmp(&(&b.backend, &b.name))));
+    models.sort_by(|a, b| b.card.favourite.cmp(&a.card.favourite).then_with(|| (&a.backend, &a.name).cmp(&(&b.backend, &b.name))));
     if as_json {
         output::value(&Value::Array(models.iter().map(|m| json::model(m)).collect()))?;
     } else if !models.is_empty() {
@@ -85,7 +85,7 @@ fn listing(models: &[&ModelInfo]) -> String {
         .iter()
         .map(|m| {
             vec![
-                format!("{}{}", if m.favourite { "★ " } else { "" }, m.name),
+                format!("{}{}", if m.card.favourite { "★ " } else { "" }, m.name),
                 m.backend.clone(),
                 m.kind.word().to_owned(),
                 word(m.state).to_owned(),
@@ -247,7 +247,9 @@ async fn pull(context: &Context, pip: bool, as_json: bool) -> Result<u8> {
     let download = loop {
         if let Some(download) = session.replica.downloads.get(STARTER) {
             match download.state {
-                DownloadState::Running | DownloadState::Checking => status.download(download),
+                DownloadState::Queued | DownloadState::Running | DownloadState::Checking | DownloadState::Paused => {
+                    status.download(download)
+                }
                 DownloadState::Done | DownloadState::Failed | DownloadState::Cancelled => break download.clone(),
             }
         }
@@ -257,7 +259,7 @@ async fn pull(context: &Context, pip: bool, as_json: bool) -> Result<u8> {
                     .hint("Run the same again: it goes on where it was."));
             },
             () = interrupted.wait() => {
-                session.command(Command::CancelPull { key: STARTER.to_owned() }).await?;
+                session.command(Command::CancelPull { key: STARTER.to_owned(), forget: false }).await?;
                 return Err(Error::new(Kind::Cancelled, "Stopped. What came is kept: run the same again to go on."));
             }
         }

@@ -190,6 +190,7 @@ mod tests {
             unread: false,
             running: 0,
             model: None,
+            preset: None,
         }
     }
 

@@ -119,13 +119,11 @@ mod tests {
     #[test]
     fn a_download_tells_what_is_left_when_that_is_known() {
         let mut download = Download {
-            key: "starter".into(),
             state: DownloadState::Running,
             done_bytes: 49_000_000,
             total_bytes: Some(98_000_000),
             bytes_per_s: Some(7_000_000.0),
-            error: None,
-            model: None,
+            ..Download::queued("starter", "", "", 0)
         };
         assert_eq!(fetched(&download), "fetching starter: 49.0 MB of 98.0 MB, 50 %, 7.0 MB/s, 7.0 s left");
         download.total_bytes = None;

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::Doc;
 use crate::proto::{
-    BackendStatus, ConversationId, ConversationRow, DeltaKind, Download, Event, EventKind, ModelInfo, ModelRef, NodeId, Opened, Snapshot,
-    UnixMs,
+    BackendStatus, ConversationId, ConversationRow, DeltaKind, Download, Event, EventKind, Group, Job, JobId, ModelInfo, ModelRef,
+    ModelUse, NodeId, Opened, Preset, Snapshot, UnixMs,
 };
 
 /// What an event changed, so that a screen knows what to draw again.
@@ -25,11 +25,15 @@ pub enum Touched {
     Metrics,
     Settings,
     Downloads,
+    Jobs,
     /// Something for people to read; see the event itself.
     Notice,
     /// A delta did not fit: the conversation must be opened again.
     Drifted(ConversationId),
 }
+
+/// Bulk jobs that are remembered; ids rise with time, so the oldest go first.
+const MOST_JOBS: usize = 16;
 
 /// A client's copy of the host's state: lists, models, settings, and the documents that it opened.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +47,13 @@ pub struct Replica {
     pub backends: Vec<BackendStatus>,
     pub models: Vec<ModelInfo>,
     pub downloads: BTreeMap<String, Download>,
+    pub jobs: BTreeMap<JobId, Job>,
+    /// Presets and templates, by name.
+    pub presets: Vec<Preset>,
+    /// What groups of models point to.
+    pub groups: BTreeMap<String, Group>,
+    /// What the runs of models say, for those that were asked for.
+    pub uses: BTreeMap<ModelRef, ModelUse>,
     pub settings: BTreeMap<String, Value>,
     pub last: Option<ConversationId>,
     pub discovered: bool,
@@ -59,6 +70,9 @@ impl Replica {
         self.backends = snapshot.backends;
         self.models = snapshot.models;
         self.downloads = snapshot.downloads.into_iter().map(|d| (d.key.clone(), d)).collect();
+        self.jobs = snapshot.jobs.into_iter().map(|job| (job.id, job)).collect();
+        self.presets = snapshot.presets;
+        self.groups = snapshot.groups;
         self.settings = snapshot.settings;
         self.last = snapshot.last;
         self.discovered = snapshot.discovered;
@@ -151,6 +165,26 @@ impl Replica {
             EventKind::Download(download) => {
                 self.downloads.insert(download.key.clone(), download.clone());
                 Touched::Downloads
+            }
+            EventKind::DownloadRemoved { key } => {
+                self.downloads.remove(key);
+                Touched::Downloads
+            }
+            EventKind::Job(job) => {
+                self.jobs.insert(job.id, job.clone());
+                while self.jobs.len() > MOST_JOBS {
+                    self.jobs.pop_first();
+                }
+                Touched::Jobs
+            }
+            EventKind::Presets { presets, groups } => {
+                self.presets.clone_from(presets);
+                self.groups.clone_from(groups);
+                Touched::Settings
+            }
+            EventKind::Use { model, figures } => {
+                self.uses.insert(model.clone(), figures.clone());
+                Touched::Models
             }
             EventKind::Setting { key, value } => {
                 self.settings.insert(key.clone(), value.clone());

@@ -42,6 +42,11 @@ impl Host {
                 };
                 preview.map(|preview| Reply::Request(Box::new(preview)))
             }
+            Query::Inspect { model } => return self.inspect(seat, id, model),
+            Query::Fit { models, parameters } => return self.fit(seat, id, models, parameters),
+            Query::Uses => self.uses().await.map(Reply::Uses),
+            Query::Versions { subject, limit } => self.versions(subject, limit.min(MOST_ROWS)).await.map(Reply::Versions),
+            Query::Series { model, name, since } => self.series(model, name, since).await.map(Reply::Series),
             Query::Snapshot => self.snapshot().await.map(|snapshot| Reply::Snapshot(Box::new(snapshot))),
         };
         self.seats.answer(seat, HostFrame::Reply { id, result });

@@ -70,7 +70,19 @@ impl Host {
         Ok(Ack::Done)
     }
 
-    pub(super) fn cancel_pull(&mut self, key: &str) -> Result<Ack> {
+    pub(super) async fn pull(&mut self, _backend: String, _source: String) -> Result<Ack> {
+        Err(Error::new(Kind::Unsupported, "Pulling is not built yet."))
+    }
+
+    pub(super) async fn pause_pull(&mut self, _key: &str) -> Result<Ack> {
+        Err(Error::new(Kind::Unsupported, "Pausing is not built yet."))
+    }
+
+    pub(super) async fn resume_pull(&mut self, _key: &str) -> Result<Ack> {
+        Err(Error::new(Kind::Unsupported, "Resuming is not built yet."))
+    }
+
+    pub(super) async fn cancel_pull(&mut self, key: &str, _forget: bool) -> Result<Ack> {
         let Some(task) = self.downloads.running.remove(key) else {
             return Err(Error::new(Kind::NotFound, format!("No download called {} is going on.", crate::error::quoted(key))));
         };
@@ -85,7 +97,7 @@ impl Host {
     fn show(&mut self, progress: Progress) {
         let Progress { state, done_bytes, total_bytes, bytes_per_s } = progress;
         let key = starter::KEY.to_owned();
-        self.emit(EventKind::Download(Download { key, state, done_bytes, total_bytes, bytes_per_s, error: None, model: None }));
+        self.emit(EventKind::Download(Download { state, done_bytes, total_bytes, bytes_per_s, ..Download::queued(&key, "", "", 0) }));
     }
 
     pub(super) fn fetching(&mut self, progress: Progress) {

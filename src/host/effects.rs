@@ -90,6 +90,14 @@ impl Host {
             | Command::OpenGguf { .. }
             | Command::PullStarter { .. }
             | Command::CancelPull { .. }
+            | Command::Pull { .. }
+            | Command::PausePull { .. }
+            | Command::ResumePull { .. }
+            | Command::BeginJob { .. }
+            | Command::RetryJob { .. }
+            | Command::CancelJob { .. }
+            | Command::RemoveModel { .. }
+            | Command::CopyModel { .. }
             | Command::Shutdown { .. }
             | Command::Listen { .. } => Ok(false),
             Command::NewConversation { .. }
@@ -103,7 +111,13 @@ impl Host {
             | Command::Answer { .. }
             | Command::SetHead { .. }
             | Command::SetBranch { .. }
-            | Command::SetFavourite { .. }
+            | Command::SetCards { .. }
+            | Command::SetParameters { .. }
+            | Command::SetPreset { .. }
+            | Command::SavePreset { .. }
+            | Command::DeletePreset { .. }
+            | Command::SetGroup { .. }
+            | Command::RestoreVersion { .. }
             | Command::AddBackend { .. }
             | Command::SetSetting { .. } => self.store.was_applied(id).await,
         }

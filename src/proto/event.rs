@@ -1,11 +1,13 @@
 //! What a host tells its clients. Applied by `core::replica`, at the host and at every client alike.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    BackendStatus, Content, Conversation, ConversationId, ConversationRow, Download, ModelInfo, Node, NodeId, Progress, Sample, State,
-    UnixMs,
+    BackendStatus, Content, Conversation, ConversationId, ConversationRow, Download, Group, Job, ModelInfo, ModelRef, ModelUse, Node,
+    NodeId, Preset, Progress, Sample, State, UnixMs,
 };
 use crate::error::Error;
 
@@ -98,6 +100,22 @@ pub enum EventKind {
     /// One model changed.
     Model(ModelInfo),
     Download(Download),
+    /// A download is off the list.
+    DownloadRemoved {
+        key: String,
+    },
+    /// Bulk work began, went on or ended.
+    Job(Job),
+    /// All presets and templates, and what the groups point to, replacing what was known.
+    Presets {
+        presets: Vec<Preset>,
+        groups: BTreeMap<String, Group>,
+    },
+    /// What the runs of a model say now.
+    Use {
+        model: ModelRef,
+        figures: ModelUse,
+    },
     Metrics(Sample),
     Setting {
         key: String,

@@ -43,6 +43,8 @@ ids! {
     RunId,
     /// One command; sent again with the same id it counts once.
     CommandId,
+    /// One act on many models.
+    JobId,
     /// One client of a host, for as long as that client lives.
     ClientId,
 }

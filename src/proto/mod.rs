@@ -6,27 +6,39 @@
 
 mod command;
 mod event;
+mod fit;
 mod ids;
+mod inspect;
+mod job;
 pub mod lock;
 mod nouns;
+mod order;
+mod pull;
 mod query;
 mod run;
+mod settings;
 pub mod wire;
 
 pub use command::{Ack, Command};
 pub use event::{DeltaKind, Event, EventKind, Level};
-pub use ids::{ClientId, CommandId, ConversationId, IdGen, NodeId, RunId};
+pub use fit::{Anatomy, Estimate, EstimatePart, Fit, PartKind, Verdict};
+pub use ids::{ClientId, CommandId, ConversationId, IdGen, JobId, NodeId, RunId};
+pub use inspect::{Inspection, ModelFile};
+pub use job::{Job, JobAct, JobItem, JobState};
 pub use nouns::{
-    BackendKind, BackendState, BackendStatus, Content, Conversation, ConversationRow, Download, DownloadState, Gpu, ModelInfo, ModelRef,
-    ModelState, Node, Parameters, Part, Role, Sample, content_text,
+    BackendKind, BackendState, BackendStatus, Content, Conversation, ConversationRow, Gpu, ModelInfo, ModelRef, ModelState, Node,
+    Parameters, Part, Role, Sample, content_text,
 };
+pub use order::{Card, CardChange, Instance, ModelUse};
+pub use pull::{Download, DownloadState, Layer};
 pub use query::{Opened, Query, Reply, RequestPreview, SearchHit, Snapshot, Window};
 pub use run::{Figure, Figures, Finish, Progress, Run, Source, State};
+pub use settings::{Group, Preset, PresetKind, Subject, UsedBy, Version};
 
 /// Milliseconds since the Unix epoch, UTC.
 pub type UnixMs = i64;
 
 /// A client and a host with different majors do not talk. Minor additions keep the major.
-pub const MAJOR: u16 = 1;
+pub const MAJOR: u16 = 2;
 /// Counts additions that an older peer may ignore.
 pub const MINOR: u16 = 0;

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ConversationId, NodeId, Run, State, UnixMs};
+use super::{Card, ConversationId, Instance, NodeId, Run, State, UnixMs};
 use crate::error::Error;
 
 /// Who speaks in a message.
@@ -132,6 +132,9 @@ pub struct ConversationRow {
     /// The model that would answer next.
     #[serde(default)]
     pub model: Option<super::ModelRef>,
+    /// The preset that holds in it.
+    #[serde(default)]
+    pub preset: Option<String>,
 }
 
 /// A conversation's own state, beside its nodes.
@@ -190,6 +193,7 @@ pub enum BackendKind {
     LlamaServer,
     #[serde(rename = "openai")]
     OpenAi,
+    Anthropic,
     Embedded,
 }
 
@@ -201,6 +205,7 @@ impl BackendKind {
             Self::Ollama => "ollama",
             Self::LlamaServer => "llama-server",
             Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
             Self::Embedded => "embedded",
         }
     }
@@ -291,8 +296,9 @@ pub struct ModelInfo {
     /// While loading or downloading: 0 to 1000.
     #[serde(default)]
     pub permille: Option<u16>,
+    /// What a person keeps about it.
     #[serde(default)]
-    pub favourite: bool,
+    pub card: Card,
 }
 
 impl ModelInfo {
@@ -315,7 +321,7 @@ impl ModelInfo {
             expires: None,
             error: None,
             permille: None,
-            favourite: false,
+            card: Card::default(),
         }
     }
 
@@ -323,35 +329,6 @@ impl ModelInfo {
     pub fn reference(&self) -> super::ModelRef {
         super::ModelRef { backend: self.backend.clone(), model: self.name.clone() }
     }
-}
-
-/// Where a download stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DownloadState {
-    Running,
-    Checking,
-    Done,
-    Failed,
-    Cancelled,
-}
-
-/// A file being fetched. `key` names it ("starter").
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Download {
-    pub key: String,
-    pub state: DownloadState,
-    pub done_bytes: u64,
-    #[serde(default)]
-    pub total_bytes: Option<u64>,
-    /// Smoothed, bytes per second.
-    #[serde(default)]
-    pub bytes_per_s: Option<f64>,
-    #[serde(default)]
-    pub error: Option<Error>,
-    /// The model that it became, when done.
-    #[serde(default)]
-    pub model: Option<super::ModelRef>,
 }
 
 /// One GPU at one moment.
@@ -391,4 +368,6 @@ pub struct Sample {
     pub latency_ms: BTreeMap<String, Option<f64>>,
     /// The host's own resident memory in bytes.
     pub host_memory: Option<u64>,
+    /// What each loaded model costs to run.
+    pub instances: Vec<Instance>,
 }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{BackendStatus, Content, Conversation, ConversationId, ConversationRow, Download, ModelInfo, ModelRef, Node, NodeId, UnixMs};
+use super::{
+    BackendStatus, Content, Conversation, ConversationId, ConversationRow, Download, Fit, Group, Inspection, Job, ModelInfo, ModelRef,
+    ModelUse, Node, NodeId, Parameters, Preset, Subject, UnixMs, Version,
+};
 
 /// A question.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +26,16 @@ pub enum Query {
     Request { conversation: ConversationId, answer: Option<NodeId>, parent: Option<NodeId>, draft: Option<String>, model: Option<ModelRef> },
     /// Everything that a new screen needs.
     Snapshot,
+    /// Everything that is known of one model. It may cost requests.
+    Inspect { model: ModelRef },
+    /// Whether a model fits, with these load settings over its own.
+    Fit { models: Vec<ModelRef>, parameters: Parameters },
+    /// What the runs of every model say.
+    Uses,
+    /// The versions of a subject's settings, newest first.
+    Versions { subject: Subject, limit: u32 },
+    /// What was kept of a model's instance (`memory`, `gpu_memory`, `context_used`, `busy`, `queued`, `cpu`), from `since` on.
+    Series { model: ModelRef, name: String, since: UnixMs },
 }
 
 /// A part of a long list.
@@ -84,6 +97,9 @@ pub struct Snapshot {
     pub backends: Vec<BackendStatus>,
     pub models: Vec<ModelInfo>,
     pub downloads: Vec<Download>,
+    pub jobs: Vec<Job>,
+    pub presets: Vec<Preset>,
+    pub groups: BTreeMap<String, Group>,
     pub settings: BTreeMap<String, Value>,
     /// Which conversation was opened last.
     pub last: Option<ConversationId>,
@@ -104,4 +120,10 @@ pub enum Reply {
     Hits(Vec<SearchHit>),
     Request(Box<RequestPreview>),
     Snapshot(Box<Snapshot>),
+    Inspection(Box<Inspection>),
+    Fits(Vec<Fit>),
+    Uses(Vec<(ModelRef, ModelUse)>),
+    Versions(Vec<Version>),
+    /// Points in time order.
+    Series(Vec<(UnixMs, f64)>),
 }

@@ -108,6 +108,7 @@ fn conversation_row(row: &Row<'_>) -> rusqlite::Result<ConversationRow> {
         unread: row.get(6)?,
         running: unsigned(row, 7)?,
         model,
+        preset: None,
     })
 }
 

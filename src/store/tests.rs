@@ -23,6 +23,7 @@ fn conversation(ids: &mut IdGen) -> Conversation {
         unread: false,
         running: 0,
         model: None,
+        preset: None,
     };
     Conversation { row, head: None, system: None, parameters: Parameters::default(), branches: BTreeMap::new(), draft: String::new() }
 }

@@ -78,6 +78,7 @@ pub fn event(model: &mut Model, event: &Event) {
     let shown = model.shared.view.conversation;
     match touched {
         Touched::Nothing => {}
+        Touched::Jobs => model.mark(models::ID),
         Touched::Rows => {
             model.shared.revisions.rows += 1;
             model.mark(conversations::ID);

@@ -74,6 +74,7 @@ pub fn row(n: u128, title: &str) -> ConversationRow {
         unread: false,
         running: 0,
         model: Some(model_ref("qwen3:8b")),
+        preset: None,
     }
 }
 
@@ -128,14 +129,14 @@ pub fn snapshot() -> Snapshot {
         .collect();
     models[0].state = ModelState::Unloaded;
     models[0].size_bytes = Some(98_000_000);
-    models[0].favourite = true;
+    models[0].card.favourite = true;
     models[1].state = ModelState::Loaded;
     models[1].size_bytes = Some(4_900_000_000);
     models[1].quantisation = Some("Q4_K_M".into());
     models[1].context = Some(8192);
     models[1].context_max = Some(40_960);
     models[1].family = Some("qwen3".into());
-    models[1].favourite = true;
+    models[1].card.favourite = true;
     models[2].state = ModelState::Loading;
     models[2].permille = Some(430);
     models[3].state = ModelState::Failed;

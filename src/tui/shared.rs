@@ -246,7 +246,7 @@ impl Shared {
         let asked = self.parameters().integer("context").and_then(|n| u32::try_from(n).ok());
         match info.kind {
             BackendKind::Ollama | BackendKind::Embedded => asked.or(info.context),
-            BackendKind::LlamaServer | BackendKind::OpenAi => info.context,
+            BackendKind::LlamaServer | BackendKind::OpenAi | BackendKind::Anthropic => info.context,
         }
         .or(info.context_max)
     }

@@ -91,7 +91,7 @@ fn how_to_get_one(kind: BackendKind) -> &'static str {
     match kind {
         BackendKind::Ollama => "Get one with `ollama pull smollm2:135m`.",
         BackendKind::LlamaServer => "Start llama-server with `-m FILE.gguf`.",
-        BackendKind::OpenAi => "Look into that server's documentation for how it gets models.",
+        BackendKind::OpenAi | BackendKind::Anthropic => "Look into that server's documentation for how it gets models.",
         BackendKind::Embedded => {
             "Fetch the starter model with `arbour models pull starter`, or name a folder of GGUF files under [embedded] in config.toml."
         }

@@ -22,6 +22,7 @@ pub(super) fn subject(command: &Command) -> Option<ConversationId> {
         | Command::SetSystem { conversation, .. }
         | Command::SetParameter { conversation, .. }
         | Command::SetModel { conversation, .. }
+        | Command::SetPreset { conversation, .. }
         | Command::Send { conversation, .. }
         | Command::Add { conversation, .. }
         | Command::Answer { conversation, .. }
@@ -113,7 +114,18 @@ impl Machine {
             self.unsaved.insert(id);
         }
         let title = title.map(|t| name("title", &t)).transpose()?.unwrap_or_default();
-        let row = ConversationRow { id, title, created: at, updated: at, messages: 0, branches: 0, unread: false, running: 0, model };
+        let row = ConversationRow {
+            id,
+            title,
+            created: at,
+            updated: at,
+            messages: 0,
+            branches: 0,
+            unread: false,
+            running: 0,
+            model,
+            preset: None,
+        };
         let conversation =
             Conversation { row: row.clone(), head: None, system, parameters: set, branches: Default::default(), draft: String::new() };
         let load = Opened { seq: 0, conversation: conversation.clone(), nodes: Vec::new(), contents: Vec::new() };

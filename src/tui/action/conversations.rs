@@ -63,6 +63,7 @@ pub fn begin(model: &mut Model, id: ConversationId, system: Option<String>, para
         unread: false,
         running: 0,
         model: chosen,
+        preset: None,
     };
     let conversation = Conversation { row, head: None, system, parameters, branches: Default::default(), draft: String::new() };
     model.shared.replica.docs.clear();

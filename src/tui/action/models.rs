@@ -2,7 +2,7 @@
 
 use crate::core::names;
 use crate::error::Error;
-use crate::proto::{BackendKind, Command, ModelRef, ModelState, Parameters};
+use crate::proto::{BackendKind, CardChange, Command, ModelRef, ModelState, Parameters};
 use crate::tui::format;
 use crate::tui::model::{Model, Waiting};
 use crate::tui::overlay::choose::{Choose, Item};
@@ -21,7 +21,7 @@ pub fn items(model: &Model, make: impl Fn(&ModelRef) -> Intent + Clone + 'static
         ModelState::Failed => 3,
         _ => 2,
     };
-    models.sort_by_key(|m| (!m.favourite, rank(m.state), m.name.to_lowercase()));
+    models.sort_by_key(|m| (!m.card.favourite, rank(m.state), m.name.to_lowercase()));
     models
         .into_iter()
         .map(|m| {
@@ -31,7 +31,7 @@ pub fn items(model: &Model, make: impl Fn(&ModelRef) -> Intent + Clone + 'static
             notes.extend(m.context.or(m.context_max).map(|n| format!("{} ctx", format::context(u64::from(n)))));
             notes.extend(m.size_bytes.map(format::bytes));
             let make = make.clone();
-            let text = format!("{}{}", if m.favourite { "★ " } else { "" }, reference);
+            let text = format!("{}{}", if m.card.favourite { "★ " } else { "" }, reference);
             let mut item = Item::new(text, notes.join(" · "), move || make(&reference));
             item.glyph = model_state(m.state);
             item
@@ -115,8 +115,8 @@ pub fn favourite(model: &mut Model, call: &Call<'_>) {
     if model.refuse_offline() {
         return;
     }
-    let favourite = !model.shared.replica.model(&reference).is_some_and(|m| m.favourite);
-    model.post(Command::SetFavourite { model: reference, favourite });
+    let favourite = !model.shared.replica.model(&reference).is_some_and(|m| m.card.favourite);
+    model.post(Command::SetCards { models: vec![reference], change: CardChange::Favourite(favourite) });
 }
 
 /// Fetches the starter model. By pip, the command is shown first.

@@ -375,7 +375,8 @@ pub fn cancel(model: &mut Model) {
     }
     let going = model.shared.replica.downloads.values().find(|d| matches!(d.state, DownloadState::Running | DownloadState::Checking));
     match going.map(|d| d.key.clone()) {
-        Some(key) => model.post_for(Command::CancelPull { key }, Waiting::Say("The download was given up; what came is kept.".to_owned())),
+        Some(key) => model
+            .post_for(Command::CancelPull { key, forget: false }, Waiting::Say("The download was given up; what came is kept.".to_owned())),
         None => model.say("Nothing waits."),
     }
 }

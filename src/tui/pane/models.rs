@@ -68,11 +68,11 @@ impl Models {
         let fits = |m: &ModelInfo| words.iter().all(|word| haystack(m).contains(word));
         let mut models: Vec<&ModelInfo> = replica.models.iter().filter(|m| fits(m)).collect();
         models.sort_by_key(|m| (rank(m), m.name.to_lowercase()));
-        let mut lines: Vec<Line> = models.iter().filter(|m| m.favourite).map(|m| Line::Model(m.reference())).collect();
+        let mut lines: Vec<Line> = models.iter().filter(|m| m.card.favourite).map(|m| Line::Model(m.reference())).collect();
         let headed = replica.backends.len() > 1;
         for backend in &replica.backends {
             let quiet = backend.state == BackendState::Up && !headed;
-            let mut own = models.iter().filter(|m| !m.favourite && m.backend == backend.name).peekable();
+            let mut own = models.iter().filter(|m| !m.card.favourite && m.backend == backend.name).peekable();
             let header = !quiet && (words.is_empty() || own.peek().is_some());
             if header {
                 lines.push(Line::Backend(backend.name.clone()));
@@ -82,7 +82,7 @@ impl Models {
             }
         }
         // A model whose backend is not listed (yet) is shown all the same.
-        let orphan = |m: &&&ModelInfo| !m.favourite && !replica.backends.iter().any(|b| b.name == m.backend);
+        let orphan = |m: &&&ModelInfo| !m.card.favourite && !replica.backends.iter().any(|b| b.name == m.backend);
         lines.extend(models.iter().filter(orphan).map(|m| Line::Model(m.reference())));
         lines
     }
@@ -91,7 +91,7 @@ impl Models {
         let quiet = cx.style(Role::Quiet);
         let chosen = cx.model().is_some_and(|r| r == model.reference());
         let (glyph, role) = model_state(model.state);
-        row.margin(1).gap(1).text(if model.favourite { "★" } else { " " }, cx.style(Role::Favourite));
+        row.margin(1).gap(1).text(if model.card.favourite { "★" } else { " " }, cx.style(Role::Favourite));
         row.gap(1).text(glyph, cx.style(role)).gap(1);
         match (&model.error, model.state) {
             (Some(error), ModelState::Failed) => {

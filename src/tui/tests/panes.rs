@@ -33,6 +33,7 @@ fn full(width: u16, height: u16) -> Bench {
             ttft_ms: Some(412.0),
             latency_ms: [("workstation".to_owned(), Some(1.2)), ("remote".to_owned(), None)].into(),
             host_memory: Some(21_000_000),
+            instances: Vec::new(),
         }));
     }
     bench.keys("<Esc>");

@@ -66,7 +66,7 @@ fn models_are_chosen_started_and_filtered() {
     bench.keys("<Enter>");
     assert!(bench.posted().iter().any(|c| matches!(c, Command::SetModel { model, .. } if model.model == "gemma3:270m")));
     bench.keys(":focus models<Enter><Esc>f");
-    assert!(bench.posted().iter().any(|c| matches!(c, Command::SetFavourite { .. })));
+    assert!(bench.posted().iter().any(|c| matches!(c, Command::SetCards { .. })));
     bench.keys("<Space>m");
     assert!(bench.shows("Which model answers next?"));
     bench.keys("smol<Enter>");
@@ -292,13 +292,11 @@ fn nothing_found_offers_what_can_be_done() {
     bench.keys("<Enter>");
     assert_eq!(bench.posted(), [Command::PullStarter { pip: false }]);
     let mut download = Download {
-        key: "starter".into(),
         state: DownloadState::Running,
         done_bytes: 49_000_000,
         total_bytes: Some(98_000_000),
         bytes_per_s: Some(7_000_000.0),
-        error: None,
-        model: None,
+        ..Download::queued("starter", "", "", 0)
     };
     bench.event(EventKind::Download(download.clone()));
     assert!(bench.shows("50 %") && bench.shows("7 s left"));
