@@ -38,6 +38,7 @@ fn conversation(ids: &mut IdGen, title: &str, updated: i64) -> Conversation {
             unread: false,
             running: 0,
             model: None,
+            preset: None,
         },
         head: None,
         system: None,
