@@ -214,6 +214,7 @@ pub fn fill(database: &Path, conversations: usize, messages: usize) {
                 unread: false,
                 running: 0,
                 model: Some(ModelRef { backend: "work".into(), model: "clocked".into() }),
+                preset: None,
             };
             let mut conversation = Conversation {
                 row,
