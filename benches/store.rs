@@ -204,8 +204,18 @@ async fn generate(store: &Store, conversations: u64, messages: u64) {
 
 fn conversation(ids: &mut IdGen, title: String, updated: i64, messages: u32) -> Conversation {
     let model = Some(ModelRef { backend: "ollama".into(), model: "qwen3:8b".into() });
-    let row =
-        ConversationRow { id: ids.fresh(), title, created: updated, updated, messages, branches: 1, unread: false, running: 0, model };
+    let row = ConversationRow {
+        id: ids.fresh(),
+        title,
+        created: updated,
+        updated,
+        messages,
+        branches: 1,
+        unread: false,
+        running: 0,
+        model,
+        preset: None,
+    };
     let parameters = Parameters(BTreeMap::from([("temperature".to_owned(), 0.7.into())]));
     Conversation { row, head: None, system: None, parameters, branches: BTreeMap::new(), draft: String::new() }
 }
