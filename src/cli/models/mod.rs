@@ -1,0 +1,52 @@
+//! `arbour models`: what every backend has, and what can be done with it. One file for each family of subcommands.
+
+mod load;
+mod ls;
+mod pull;
+mod show;
+
+use super::args::{Models, ModelsCommand};
+use super::ask::parse_parameters;
+use super::context::Context;
+use super::session::Session;
+use crate::core::names;
+use crate::error::{Error, Kind, Result};
+use crate::proto::{ModelInfo, ModelRef, ModelState};
+
+pub async fn run(context: &Context, models: Models) -> Result<u8> {
+    let all = models.json;
+    match models.command.unwrap_or(ModelsCommand::Ls { filter: None, json: all }) {
+        ModelsCommand::Ls { filter, json } => ls::list(context, filter.as_deref(), json || all).await,
+        ModelsCommand::Show { model, json } => show::show(context, &model, json || all).await,
+        ModelsCommand::Start { model, set, json } => load::start(context, &model, parse_parameters(&set)?, json || all).await,
+        ModelsCommand::Stop { model, json } => load::stop(context, &model, json || all).await,
+        ModelsCommand::Pull { name: _, via, json } => pull::pull(context, via.is_some(), json || all).await,
+    }
+}
+
+fn word(state: ModelState) -> &'static str {
+    match state {
+        ModelState::Unloaded => "unloaded",
+        ModelState::Loading => "loading",
+        ModelState::Loaded => "loaded",
+        ModelState::Sleeping => "sleeping",
+        ModelState::Downloading => "downloading",
+        ModelState::Failed => "failed",
+        ModelState::Unknown => "unknown",
+    }
+}
+
+/// Finds the model that is meant, once every backend has been asked.
+async fn find(session: &mut Session, name: &str) -> Result<ModelInfo> {
+    session.settle(|replica| replica.models.iter().any(|m| m.reference().to_string() == name)).await?;
+    let nobody = session.replica.models.is_empty();
+    let reference =
+        names::resolve(name, &session.replica.models).map_err(|e| if nobody { Error { kind: Kind::NoModel, ..e } } else { e })?;
+    known(session, &reference)
+}
+
+fn known(session: &Session, reference: &ModelRef) -> Result<ModelInfo> {
+    session.replica.model(reference).cloned().ok_or_else(|| {
+        Error::new(Kind::ModelMissing, format!("The backend does not list {} any more.", crate::error::harmless(&reference.to_string())))
+    })
+}
