@@ -5,6 +5,7 @@
 //! Refuses: clocks, IO, async, randomness; all of them are passed in. Invariant: applying the same events gives the same state,
 //! at the host and at every client, and an event that is applied twice counts once.
 
+pub mod cards;
 pub mod estimate;
 pub mod machine;
 pub mod names;

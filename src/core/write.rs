@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::proto::{CommandId, Content, Conversation, ConversationId, Node, NodeId, UnixMs};
+use crate::proto::{Card, CommandId, Content, Conversation, ConversationId, ModelRef, Node, NodeId, UnixMs};
 
 /// One change of the database.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,11 @@ pub enum Write {
     Setting {
         key: String,
         value: Value,
+    },
+    /// What is kept about a model, all of it; an empty card is forgotten.
+    Card {
+        model: ModelRef,
+        card: Card,
     },
     /// This command was carried out; the same id must not count again.
     Applied {

@@ -1,6 +1,6 @@
 //! The one loop: takes a message, lets the machine decide, carries out what it says, then takes the next.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -24,7 +24,7 @@ use crate::error::{Error, Kind, Result};
 use crate::metrics::Sampler;
 use crate::proto::lock::Lock;
 use crate::proto::wire::{ClientFrame, Hello, Welcome};
-use crate::proto::{Command, CommandId, EventKind, Level, MAJOR, MINOR, NodeId, Snapshot, UnixMs};
+use crate::proto::{Card, Command, CommandId, EventKind, Level, MAJOR, MINOR, ModelRef, NodeId, Snapshot, UnixMs};
 use crate::store::{Recovered, Store};
 
 /// Streaming text is on disk this long after it came at the latest, together with the time that the commit takes: 400 ms.
@@ -80,6 +80,10 @@ pub(super) struct Host {
     /// What could not be committed yet.
     pub(super) debt: Vec<Write>,
     pub(super) last_ttft: Option<f64>,
+    /// What people keep about models, listed or not.
+    pub(super) cards: BTreeMap<ModelRef, Card>,
+    /// Somebody who is here asked what the runs of models say.
+    pub(super) uses_wanted: bool,
     pub(super) ending: Option<String>,
     tasks: JoinSet<()>,
     whose: HashMap<tokio::task::Id, Whose>,
@@ -114,6 +118,7 @@ impl Host {
             .map_err(|e| Error::new(Kind::Internal, "Opening the database failed.").cause(e))??;
         let mut machine = Machine::default();
         machine.replica.settings = store.settings().await?;
+        let cards = store.cards().await?;
         let last = machine.replica.settings.remove(LAST_CONVERSATION);
         machine.replica.last = last.and_then(|id| id.as_str()?.parse().ok());
         let mut found: Vec<(Level, Error)> = options.problems.iter().map(|problem| (Level::Warning, problem.clone())).collect();
@@ -138,6 +143,8 @@ impl Host {
             requests: VecDeque::new(),
             debt: Vec::new(),
             last_ttft: None,
+            cards,
+            uses_wanted: false,
             ending: None,
             tasks: JoinSet::new(),
             whose: HashMap::new(),
@@ -284,6 +291,7 @@ impl Host {
             Message::Fetching(progress) => self.fetching(progress),
             Message::Fetched(result) => self.fetched(result).await,
             Message::Pip(there) => self.pip_is(there),
+            Message::Used(uses) => self.tell_uses(uses),
             Message::Settle => self.go_on_waiting().await,
         }
     }
@@ -325,6 +333,7 @@ impl Host {
             self.machine.evict();
             self.waiting.retain(|(waiting, ..)| *waiting != seat);
             self.refreshing.retain(|(waiting, _)| *waiting != seat);
+            self.uses_wanted &= !self.seats.is_empty();
         }
     }
 

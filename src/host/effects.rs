@@ -262,7 +262,7 @@ impl Host {
     }
 
     pub(super) async fn run_ended(&mut self, node: NodeId, result: Result<Finish>) {
-        let backend = self.runs.ended(node);
+        let model = self.runs.ended(node);
         let unreachable = matches!(&result, Err(e) if matches!(e.kind, Kind::Unreachable | Kind::Refused | Kind::Disconnected));
         if let Some(fault) = result.as_ref().err().filter(|error| error.kind == Kind::Internal) {
             self.emit(EventKind::Notice { level: Level::Error, error: fault.clone() });
@@ -272,8 +272,9 @@ impl Host {
         if self.machine.replica.docs.len() > MOST_DOCS {
             self.machine.evict();
         }
-        if let Some(backend) = backend.filter(|_| self.ending.is_none()) {
-            self.after_run(&backend, unreachable);
+        if let Some(model) = model.filter(|_| self.ending.is_none()) {
+            self.after_run(&model.backend, unreachable);
+            self.used(model);
         }
     }
 

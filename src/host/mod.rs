@@ -35,7 +35,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fetch::Progress;
 use crate::metrics::Sampler;
 use crate::proto::wire::{ClientFrame, Hello, HostFrame, Welcome};
-use crate::proto::{CommandId, ModelRef, NodeId, Sample};
+use crate::proto::{CommandId, ModelRef, ModelUse, NodeId, Sample};
 
 pub use options::{Build, Configured, Discover, EMBEDDED, HostOptions};
 use outbox::{Outbox, Reader, outbox};
@@ -95,6 +95,8 @@ pub(crate) enum Message {
     Fetched(Result<PathBuf>),
     /// Whether pip is there.
     Pip(bool),
+    /// What the runs of models say now.
+    Used(Vec<(ModelRef, ModelUse)>),
     /// The first look at the backends is over: what waited for it can go on.
     Settle,
     /// The machine was looked at; the sampler comes back with it.

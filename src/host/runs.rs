@@ -18,7 +18,7 @@ use super::driver::fault;
 use super::meter::Meter;
 use crate::backend::{Backend, Request, Source, Update, channel};
 use crate::error::{Error, Kind, Result};
-use crate::proto::{Finish, NodeId, Progress, State};
+use crate::proto::{Finish, ModelRef, NodeId, Progress, State};
 
 /// The shortest time between two deltas of one answer. A first delta is not held back; one that follows sooner waits for company:
 /// at a thousand tokens a second every event would cost more than its text.
@@ -37,7 +37,7 @@ pub(super) struct Runs {
 }
 
 struct Running {
-    backend: String,
+    model: ModelRef,
     meter: Arc<Mutex<Meter>>,
     since: Instant,
     stop: Option<oneshot::Sender<Error>>,
@@ -58,10 +58,8 @@ impl Runs {
         let prompt = work.request.messages.iter().map(|m| crate::core::estimate::text(&m.text) + crate::core::estimate::PER_MESSAGE).sum();
         let meter = Arc::new(Mutex::new(Meter::new(prompt)));
         let (stop, stopped) = oneshot::channel();
-        self.running.insert(
-            work.node,
-            Running { backend: work.backend.name().to_owned(), meter: Arc::clone(&meter), since: work.accepted, stop: Some(stop) },
-        );
+        let model = ModelRef { backend: work.backend.name().to_owned(), model: work.request.model.clone() };
+        self.running.insert(work.node, Running { model, meter: Arc::clone(&meter), since: work.accepted, stop: Some(stop) });
         produce(work, meter, stopped)
     }
 
@@ -80,9 +78,9 @@ impl Runs {
         }
     }
 
-    /// Forgets a run that has ended; says which backend it was on.
-    pub(super) fn ended(&mut self, node: NodeId) -> Option<String> {
-        self.running.remove(&node).map(|running| running.backend)
+    /// Forgets a run that has ended; says which model it was of.
+    pub(super) fn ended(&mut self, node: NodeId) -> Option<ModelRef> {
+        self.running.remove(&node).map(|running| running.model)
     }
 
     pub(super) fn is_empty(&self) -> bool {

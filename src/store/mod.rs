@@ -6,6 +6,7 @@
 //!
 //! Opening reads nothing that grows: not the messages, not the conversations. Counts are columns, totals are kept by triggers.
 
+mod cards;
 mod fault;
 mod grams;
 mod queries;
@@ -16,6 +17,7 @@ mod schema;
 mod search;
 #[cfg(test)]
 mod tests;
+mod uses;
 mod words;
 mod writer;
 
@@ -34,7 +36,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::core::Write;
 use crate::error::{Error, Kind, Result};
-use crate::proto::{CommandId, Content, Conversation, ConversationId, ConversationRow, Node, NodeId, SearchHit, UnixMs, Window};
+use crate::proto::{
+    Card, CommandId, Content, Conversation, ConversationId, ConversationRow, ModelRef, ModelUse, Node, NodeId, SearchHit, UnixMs, Window,
+};
 use fault::Fault;
 use reader::Readers;
 
@@ -198,6 +202,22 @@ impl Store {
     /// What the database says.
     pub async fn settings(&self) -> Result<BTreeMap<String, Value>> {
         self.inner.readers.read(|connection| queries::settings(connection)).await
+    }
+
+    /// What people keep about models.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn cards(&self) -> Result<BTreeMap<ModelRef, Card>> {
+        self.inner.readers.read(|connection| cards::all(connection)).await
+    }
+
+    /// What the runs of every model say that has any, or of `model` alone.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn uses(&self, model: Option<ModelRef>) -> Result<Vec<(ModelRef, ModelUse)>> {
+        self.inner.readers.read(move |connection| uses::uses(connection, model.as_ref())).await
     }
 
     /// Whether a command was carried out within the last 30 days.

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::fault::{Fault, said};
 use super::words::{FIGURE_COLUMNS, FIGURES, figure_values, finish_word, part_columns};
-use super::{grams, search};
+use super::{cards, grams, search};
 use crate::core::Write;
 use crate::error::{Error, Kind};
 use crate::proto::{Content, Conversation, ConversationId, ModelRef, Node, NodeId, Parameters, Part, Run, content_text};
@@ -35,6 +35,7 @@ pub(super) fn carry_out(connection: &Connection, write: &Write) -> Result<(), Fa
                 .execute(params![key, value.to_string()])?;
             Ok(())
         }
+        Write::Card { model, card } => cards::put(connection, model, card),
         Write::Applied { command, at } => {
             connection
                 .prepare_cached("INSERT INTO applied (command, at) VALUES (?1, ?2) ON CONFLICT (command) DO NOTHING")?
@@ -288,7 +289,8 @@ pub(super) fn node_key(connection: &Connection, id: NodeId) -> rusqlite::Result<
     connection.prepare_cached("SELECT key FROM node WHERE id = ?1")?.query_row([id.0.as_bytes()], |row| row.get(0)).optional()
 }
 
-fn model_key(connection: &Connection, model: &ModelRef) -> rusqlite::Result<i64> {
+/// The key of a model; it gets one when it has none.
+pub(super) fn model_key(connection: &Connection, model: &ModelRef) -> rusqlite::Result<i64> {
     let known = connection
         .prepare_cached("SELECT key FROM model WHERE backend = ?1 AND name = ?2")?
         .query_row([&model.backend, &model.model], |row| row.get(0))

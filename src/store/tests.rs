@@ -132,6 +132,11 @@ fn every_list_is_answered_by_an_index() {
         (search::SAMPLE, &["SCAN gram VIRTUAL TABLE INDEX 0:M1><"]),
         // Rowids between two, newest first, straight from the full-text index.
         (search::BY_GRAMS, &["SCAN gram VIRTUAL TABLE INDEX 192:M1><"]),
+        (cards::CARDS, &["SCAN c", "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (uses::MODEL, &["SEARCH model USING COVERING INDEX sqlite_autoindex_model_1 (backend=? AND name=?)"]),
+        // A million runs are counted without reading one, and the last good ones are found in order.
+        (uses::COUNTS, &["SEARCH run USING COVERING INDEX run_by_model (model=?)"]),
+        (uses::GOOD, &["SEARCH run USING INDEX run_by_model (model=?)"]),
         // What goes with a conversation, and with a message, is found by its own index.
         (
             "DELETE FROM conversation WHERE key = 1",
@@ -410,4 +415,107 @@ proptest! {
             prop_assert!(hit.snippet.contains(MARKS[0]) && !hit.snippet.chars().any(char::is_control), "{:?}", hit.snippet);
         }
     }
+}
+
+#[tokio::test]
+async fn favourites_of_the_first_version_become_cards() {
+    let model = |backend: &str, model: &str| ModelRef { backend: backend.to_owned(), model: model.to_owned() };
+    let favourite = Card { favourite: true, ..Card::default() };
+    let both = vec![(model("box", "org/qwen3:8b"), favourite.clone()), (model("engine", "smol"), favourite)];
+    for (setting, expected) in [
+        // The first is used by a run already, the second is new; the others are what nobody should ever have written.
+        (r#"["box/org/qwen3:8b", "engine/smol", "nameless", "/x", 7, null, "engine/smol"]"#, both),
+        (r#"{"a": 1}"#, vec![]),
+        ("not JSON", vec![]),
+        ("[]", vec![]),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("arbour.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(schema::MIGRATIONS[0]).unwrap();
+        old.execute("INSERT INTO model (backend, name) VALUES ('box', 'org/qwen3:8b')", []).unwrap();
+        old.execute("INSERT INTO setting (key, value) VALUES ('favourites', ?1), ('theme', '\"dark\"')", [setting]).unwrap();
+        old.pragma_update(None, "application_id", schema::APPLICATION_ID).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        drop(old);
+        let (store, recovered) = Store::open(&path, 0).unwrap();
+        assert_eq!(recovered.migrated_from, Some(1));
+        assert_eq!(store.cards().await.unwrap().into_iter().collect::<Vec<_>>(), expected, "{setting}");
+        assert_eq!(store.settings().await.unwrap().into_keys().collect::<Vec<_>>(), ["theme"], "the setting has gone: {setting}");
+    }
+}
+
+#[tokio::test]
+async fn cards_are_kept_replaced_and_forgotten() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("arbour.db");
+    let (store, _) = Store::open(&path, 0).unwrap();
+    let model = ModelRef { backend: "b\u{1b}[2J".into(), model: "m/\"'; DROP TABLE model".into() };
+    let card = Card { hidden: true, tags: vec!["ä".into()], note: "two\nlines".into(), ..Card::default() };
+    let put = |card: &Card| vec![Write::Card { model: model.clone(), card: card.clone() }];
+    store.write(put(&Card { favourite: true, ..Card::default() }), true).await.unwrap();
+    store.write(put(&card), true).await.unwrap();
+    store.close().await;
+    let (store, _) = Store::open(&path, 0).unwrap();
+    assert_eq!(store.cards().await.unwrap(), BTreeMap::from([(model.clone(), card)]));
+    store.write(put(&Card::default()), true).await.unwrap();
+    assert!(store.cards().await.unwrap().is_empty());
+}
+
+#[test]
+fn what_the_runs_of_a_model_say() {
+    let mut connection = fresh();
+    connection
+        .execute_batch(
+            "INSERT INTO model (key, backend, name) VALUES (1, 'b', 'quick'), (2, 'b', 'failing'), (3, 'b', 'unused');
+             INSERT INTO parameter_version (key, hash, parameters) VALUES (1, zeroblob(32), '{}');
+             INSERT INTO conversation (key, id, title, folded, created, updated, messages, branches, unread, running, parameters)
+                VALUES (1, zeroblob(16), '', '', 0, 0, 0, 0, 0, 0, 1);",
+        )
+        .unwrap();
+    let mut key = 0;
+    let mut run = |model: i64, started: i64, finish: Option<&str>, rate: Option<f64>, ttft: Option<f64>| {
+        key += 1;
+        let id = [(key % 256) as u8, (key / 256) as u8].repeat(8);
+        connection
+            .execute(
+                "INSERT INTO node (key, id, conversation, role, state, created, bytes, tokens, hidden, snippet)
+                    VALUES (?1, ?2, 1, 'assistant', 'done', 0, 0, 0, 0, '')",
+                rusqlite::params![key, id],
+            )
+            .unwrap();
+        connection
+            .execute(
+                "INSERT INTO run (node, id, model, parameters, started, finish, sources, tokens_per_s, ttft_ms)
+                    VALUES (?1, ?2, ?3, 1, ?4, ?5, '', ?6, ?7)",
+                rusqlite::params![key, id, model, started, finish, rate, ttft],
+            )
+            .unwrap();
+    };
+    // Long ago it was slow; of the last 200 good ones half are at 10 and half at 20, and what ended otherwise does not count.
+    for at in 0..300 {
+        let rate = if at < 100 {
+            1.0
+        } else if at % 2 == 0 {
+            10.0
+        } else {
+            20.0
+        };
+        run(1, at, Some(if at % 3 == 0 { "length" } else { "stop" }), Some(rate), Some(rate * 10.0));
+    }
+    run(1, 400, Some("cancelled"), Some(999.0), Some(999.0));
+    run(1, 401, Some("error"), None, None);
+    run(1, 500, None, None, None);
+    run(2, 7, Some("error"), None, Some(3.0));
+    let quick = ModelRef { backend: "b".into(), model: "quick".into() };
+    let of_quick = ModelUse { runs: 303, failed: 1, last: Some(500), tokens_per_s: Some(15.0), ttft_ms: Some(150.0) };
+    let of_failing = ModelUse { runs: 1, failed: 1, last: Some(7), ..ModelUse::default() };
+    let all = uses::uses(&mut connection, None).unwrap();
+    assert_eq!(
+        all.iter().map(|(model, figures)| (model.model.as_str(), figures)).collect::<Vec<_>>(),
+        [("quick", &of_quick), ("failing", &of_failing)]
+    );
+    assert_eq!(uses::uses(&mut connection, Some(&quick)).unwrap(), [(quick, of_quick)]);
+    let nobody = ModelRef { backend: "b".into(), model: "nobody".into() };
+    assert!(uses::uses(&mut connection, Some(&nobody)).unwrap().is_empty());
 }

@@ -77,7 +77,7 @@ impl Disk {
                     None => self.branches.remove(&name),
                 };
             }
-            Write::DeleteConversation(_) | Write::Setting { .. } | Write::Applied { .. } => {}
+            Write::DeleteConversation(_) | Write::Setting { .. } | Write::Card { .. } | Write::Applied { .. } => {}
         }
     }
 }

@@ -48,8 +48,8 @@ CREATE TABLE system_prompt (
 ALTER TABLE run ADD COLUMN system INTEGER REFERENCES system_prompt (key);
 ALTER TABLE conversation ADD COLUMN preset TEXT;
 
--- What the runs of a model say, newest first.
-CREATE INDEX run_by_model ON run (model, started);
+-- What the runs of a model say, newest first; how they ended is counted without reading them.
+CREATE INDEX run_by_model ON run (model, started, finish);
 
 -- Downloads that are not forgotten (`proto::Download`), so that they go on after a restart.
 CREATE TABLE download (
