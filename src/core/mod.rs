@@ -7,6 +7,7 @@
 
 pub mod cards;
 pub mod estimate;
+pub mod filter;
 pub mod machine;
 pub mod names;
 pub mod parameters;
