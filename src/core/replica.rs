@@ -32,7 +32,7 @@ pub enum Touched {
     Drifted(ConversationId),
 }
 
-/// Bulk jobs that are remembered; ids rise with time, so the oldest go first.
+/// Bulk jobs that are remembered; ids rise with time, so the oldest go first. One that goes on stays.
 const MOST_JOBS: usize = 16;
 
 /// A client's copy of the host's state: lists, models, settings, and the documents that it opened.
@@ -172,8 +172,20 @@ impl Replica {
             }
             EventKind::Job(job) => {
                 self.jobs.insert(job.id, job.clone());
-                while self.jobs.len() > MOST_JOBS {
-                    self.jobs.pop_first();
+                while self.jobs.len() > MOST_JOBS
+                    && let Some(oldest) = self.jobs.values().find(|job| job.finished.is_some()).map(|job| job.id)
+                {
+                    self.jobs.remove(&oldest);
+                }
+                Touched::Jobs
+            }
+            EventKind::JobProgress { id, items, finished } => {
+                let Some(job) = self.jobs.get_mut(id) else { return Touched::Nothing };
+                job.finished = *finished;
+                for (at, item) in items {
+                    if let Some(known) = job.items.get_mut(*at as usize) {
+                        known.clone_from(item);
+                    }
                 }
                 Touched::Jobs
             }

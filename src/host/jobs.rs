@@ -3,10 +3,10 @@
 use super::Seat;
 use super::driver::Host;
 use crate::error::{Error, Kind, Result};
-use crate::proto::{Ack, CommandId, JobAct, JobId, ModelRef};
+use crate::proto::{Ack, CommandId, JobAct, JobId, ModelRef, Parameters};
 
 impl Host {
-    pub(super) fn begin_job(&mut self, _job: JobId, _act: JobAct, _models: Vec<ModelRef>) -> Result<Ack> {
+    pub(super) fn begin_job(&mut self, _job: JobId, _act: JobAct, _models: Vec<ModelRef>, _parameters: Parameters) -> Result<Ack> {
         Err(Error::new(Kind::Unsupported, "Jobs are not built yet."))
     }
 

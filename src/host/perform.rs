@@ -27,7 +27,7 @@ impl Host {
             }
             Command::SetSetting { key, value } => self.set(id, key, value).await,
             Command::SetCards { models, change } => self.set_cards(id, &models, &change).await,
-            Command::BeginJob { id: job, act, models } => self.begin_job(job, act, models),
+            Command::BeginJob { id: job, act, models, parameters } => self.begin_job(job, act, models, parameters),
             Command::RetryJob { id: job } => self.retry_job(job),
             Command::CancelJob { id: job } => self.cancel_job(job),
             Command::RemoveModel { model } => return self.remove_model(seat, id, model),

@@ -109,6 +109,8 @@ pub enum Command {
         id: JobId,
         act: JobAct,
         models: Vec<ModelRef>,
+        /// What starts load with, over each model's own settings.
+        parameters: Parameters,
     },
     /// Does again what failed in a job, or was cancelled.
     RetryJob {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    BackendStatus, Content, Conversation, ConversationId, ConversationRow, Download, Group, Job, ModelInfo, ModelRef, ModelUse, Node,
-    NodeId, Preset, Progress, Sample, State, UnixMs,
+    BackendStatus, Content, Conversation, ConversationId, ConversationRow, Download, Group, Job, JobId, JobItem, ModelInfo, ModelRef,
+    ModelUse, Node, NodeId, Preset, Progress, Sample, State, UnixMs,
 };
 use crate::error::Error;
 
@@ -104,8 +104,14 @@ pub enum EventKind {
     DownloadRemoved {
         key: String,
     },
-    /// Bulk work began, went on or ended.
+    /// Bulk work began, or began again with what had failed.
     Job(Job),
+    /// Bulk work went on or ended: the models of it whose state is another now, each with its place in the job.
+    JobProgress {
+        id: JobId,
+        items: Vec<(u32, JobItem)>,
+        finished: Option<UnixMs>,
+    },
     /// All presets and templates, and what the groups point to, replacing what was known.
     Presets {
         presets: Vec<Preset>,

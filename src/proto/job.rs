@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{JobId, ModelRef, UnixMs};
+use super::{JobId, ModelRef, Parameters, UnixMs};
 use crate::error::Error;
 
 /// What is done to each model of a job.
@@ -53,6 +53,18 @@ pub struct JobItem {
     pub permille: Option<u16>,
     #[serde(default)]
     pub error: Option<Error>,
+    /// While it runs: when it began, or was seen to come further last. Long ago means that the backend may hang; nothing is killed
+    /// unasked.
+    #[serde(default)]
+    pub moved: Option<UnixMs>,
+}
+
+impl JobItem {
+    /// A model whose turn has not come.
+    #[must_use]
+    pub fn waiting(model: ModelRef) -> Self {
+        Self { model, state: JobState::Waiting, permille: None, error: None, moved: None }
+    }
 }
 
 /// One act on many models. What fails does not stop the rest.
@@ -60,6 +72,9 @@ pub struct JobItem {
 pub struct Job {
     pub id: JobId,
     pub act: JobAct,
+    /// Load settings over each model's own.
+    #[serde(default)]
+    pub parameters: Parameters,
     pub started: UnixMs,
     #[serde(default)]
     pub finished: Option<UnixMs>,
