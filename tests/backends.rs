@@ -12,3 +12,5 @@ mod decoders;
 mod discovery;
 #[path = "backends/kinds.rs"]
 mod kinds;
+#[path = "backends/router.rs"]
+mod router;

@@ -35,8 +35,8 @@ pub enum Change {
     Models,
     /// A model is being loaded: 0 to 1000.
     Loading { model: String, permille: u16 },
-    /// It was loaded, and is not any more, though nobody here stopped it: made room for another, or slept.
-    Evicted { model: String },
+    /// It was loaded, and is not any more, though nobody here stopped it: made room for that other one, as far as it shows.
+    Evicted { model: String, room_for: Option<String> },
     /// Loading it failed, or it ended in a fault.
     Failed { model: String, error: Error },
 }

@@ -111,7 +111,7 @@ impl Who {
             Error::new(Kind::ModelMissing, format!("{name} does not have {model_name}.")).hint(self.how_to_get(model))
         } else if complaint.text.contains("model is not loaded") {
             Error::new(Kind::ModelMissing, format!("{name} has not loaded {model_name}."))
-                .hint(format!("Load it at the server, or choose a model that is loaded: {name} is a router that loads none by itself."))
+                .hint(format!("Start it: {name} is a router that loads none by itself."))
         } else if complaint.is_memory() {
             Error::new(Kind::Server, format!("{name} has not enough memory for {model_name}."))
                 .hint("Stop another model, choose a smaller one, or load it with less context.")

@@ -100,6 +100,27 @@ impl Http {
         request.send().await.map_err(|e| self.who.transport(&e, false))
     }
 
+    /// Asks for something to be deleted.
+    pub async fn delete(&self, path: &str, model: Option<&str>, limit: Duration) -> Result<Answer> {
+        self.ask(Method::DELETE, path, None, model, limit).await
+    }
+
+    /// Asks for text of at most `most` bytes.
+    pub async fn text(&self, path: &str, most: usize) -> Result<String> {
+        let work = async {
+            let response = self.good(self.any(path).await?, None, path).await?;
+            self.read(response, most).await
+        };
+        let bytes = tokio::time::timeout(ASK, work).await.unwrap_or_else(|_| Err(self.who.timed_out(ASK.as_secs())))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Opens a stream of events. Its head comes soon; its body for as long as it is read.
+    pub async fn listen(&self, path: &str) -> Result<Response> {
+        let work = async { self.good(self.any(path).await?, None, path).await };
+        tokio::time::timeout(ASK, work).await.unwrap_or_else(|_| Err(self.who.timed_out(ASK.as_secs())))
+    }
+
     /// Posts JSON and gets JSON. `model` is the one that the question is about, for messages.
     pub async fn post(&self, path: &str, body: &Value, model: Option<&str>, limit: Duration) -> Result<Answer> {
         self.ask(Method::POST, path, Some(body), model, limit).await

@@ -102,6 +102,9 @@ pub struct Instance {
     /// Its process, when it runs on the host's machine and has one of its own.
     #[serde(default)]
     pub pid: Option<u32>,
+    /// Where its process listens on its machine: by that the host finds it. Not sent.
+    #[serde(skip)]
+    pub port: Option<u16>,
     /// When arbour saw it loaded first.
     #[serde(default)]
     pub since: Option<UnixMs>,
@@ -123,6 +126,7 @@ impl Instance {
             queued: None,
             expires: None,
             pid: None,
+            port: None,
             since: None,
         }
     }

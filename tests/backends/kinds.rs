@@ -302,17 +302,17 @@ async fn a_router_is_survived() {
         facts,
         [
             ("broken", ModelState::Failed, Some(2048)),
-            ("default", ModelState::Unloaded, Some(2048)),
             ("gemma3-270m", ModelState::Unloaded, Some(2048)),
             ("smollm2", ModelState::Sleeping, Some(2048)),
         ]
     );
     assert!(models[0].error.is_some());
-    assert_eq!(backend.start("default", &Parameters::default(), channel().0).await.unwrap_err().kind, Kind::Unsupported);
+    assert_eq!(backend.start("default", &Parameters::default(), channel().0).await.unwrap_err().kind, Kind::BadRequest);
     assert!(hear(&*backend, hi("smollm2")).await.result.is_ok());
-    assert_eq!(hear(&*backend, hi("default")).await.error().kind, Kind::ModelMissing);
+    assert_eq!(hear(&*backend, hi("gemma3-270m")).await.error().kind, Kind::ModelMissing);
     let error = hear(&*backend, hi("broken")).await.result.unwrap_err();
-    assert!(error.kind == Kind::Server && error.message.contains("failed to load"), "{error:?}");
+    assert!(error.kind == Kind::Server && error.message.contains("exit code 1"), "{error:?}");
+    assert!(error.cause.as_deref().is_some_and(|cause| cause.contains("failed to load")), "{error:?}");
     let heard = hear(&*backend, hi("smollm2")).await;
     assert!(!heard.text().is_empty());
     assert!(heard.error().kind == Kind::Server && heard.error().message.contains("Failed to read connection"), "{:?}", heard.error());

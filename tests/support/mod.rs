@@ -4,5 +4,6 @@
 
 pub mod hear;
 pub mod replay;
+pub mod router;
 pub mod scripted;
 pub mod serve;

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use reqwest::header;
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use self::decode::Decoder;
 use self::request::Quirks;
@@ -96,7 +97,7 @@ impl Backend for OpenAi {
     }
 
     async fn generate(&self, request: Request, out: Sink) -> Result<Finish> {
-        let response = send(&self.http, "/chat/completions", &request, &self.learned, request::body, &out).await?;
+        let response = send(&self.http, "/chat/completions", &request, &self.learned, request::body, &out, None).await?;
         receive(&self.http, response, &request, &out).await
     }
 }
@@ -148,7 +149,8 @@ impl Learned {
     }
 }
 
-/// Sends a chat completion, again in another form where the server wants one, until an answer begins.
+/// Sends a chat completion, again in another form where the server wants one, until an answer begins. `stands` is told when the
+/// connection does.
 ///
 /// # Errors
 /// What the server or the connection says.
@@ -159,10 +161,11 @@ pub async fn send(
     learned: &Learned,
     body: fn(&Request, Quirks) -> Value,
     out: &Sink,
+    stands: Option<&Arc<Notify>>,
 ) -> Result<reqwest::Response> {
     let mut quirks = learned.quirks();
     loop {
-        match http.open(path, &body(request, quirks), &request.model, out, None).await {
+        match http.open(path, &body(request, quirks), &request.model, out, stands.map(Arc::clone)).await {
             Ok(response) => return Ok(response),
             Err(error) => quirks = learned.learn(quirks, &error).ok_or(error)?,
         }
