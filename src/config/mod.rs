@@ -41,6 +41,8 @@ pub struct Config {
     /// How long a host without clients and work waits before it ends.
     pub linger: Duration,
     pub osc52: Osc52,
+    /// Downloads that go on at once.
+    pub pulls: usize,
     pub backends: Vec<Backend>,
     pub embedded: Embedded,
     pub starter: Starter,
@@ -57,6 +59,7 @@ impl Default for Config {
             enter: Enter::Send,
             linger: Duration::from_secs(60),
             osc52: Osc52::Auto,
+            pulls: 2,
             backends: Vec::new(),
             embedded: Embedded::default(),
             starter: Starter::default(),
@@ -99,6 +102,12 @@ pub struct Backend {
 pub struct Embedded {
     /// Folders of GGUF files, `~` expanded.
     pub models: Vec<PathBuf>,
+    /// Where `owner/repo` names of GGUF files are looked up, instead of the public hub.
+    pub hub: Option<String>,
+    /// Tried in order after it.
+    pub hub_mirrors: Vec<String>,
+    /// For private and gated repositories; the variable `HF_TOKEN` when nothing is said.
+    pub hub_token: Option<ApiKey>,
 }
 
 /// `[starter]`: where the starter model comes from instead.

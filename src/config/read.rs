@@ -8,9 +8,10 @@ use super::{ApiKey, Backend, Config, Embedded, Enter, HostEntry, Loaded, Osc52, 
 use crate::error::{Error, nearest, quoted};
 use crate::proto::BackendKind;
 
-const TOP: &[&str] = &["theme", "keymap", "discover", "escape", "enter", "linger", "osc52", "backend", "embedded", "starter", "host"];
+const TOP: &[&str] =
+    &["theme", "keymap", "discover", "escape", "enter", "linger", "osc52", "pulls", "backend", "embedded", "starter", "host"];
 const BACKEND: &[&str] = &["name", "kind", "url", "api_key"];
-const EMBEDDED: &[&str] = &["models"];
+const EMBEDDED: &[&str] = &["models", "hub", "hub_mirrors", "hub_token"];
 const STARTER: &[&str] = &["source", "mirrors"];
 const HOST: &[&str] = &["name", "url", "token_file"];
 const KINDS: &[(&str, BackendKind)] = &[
@@ -55,6 +56,7 @@ impl Reader<'_> {
                     let words = [("auto", Osc52::Auto), ("raw", Osc52::Raw), ("tmux", Osc52::Tmux), ("off", Osc52::Off)];
                     config.osc52 = self.word(entry, &words).unwrap_or(config.osc52);
                 }
+                "pulls" => config.pulls = self.count(entry, 1, 16).unwrap_or(config.pulls),
                 "backend" => self.backends(entry, &mut config.backends),
                 "embedded" => config.embedded = self.embedded(entry),
                 "starter" => config.starter = self.starter(entry),
@@ -144,6 +146,9 @@ impl Reader<'_> {
                         embedded.models.extend(self.path(&item.value, row));
                     }
                 }
+                "hub" => embedded.hub = self.url(row, &["https://", "http://"]),
+                "hub_mirrors" => embedded.hub_mirrors = self.urls(row),
+                "hub_token" => embedded.hub_token = self.api_key(row),
                 _ => self.unknown(row, "a setting of [embedded]", EMBEDDED),
             }
         }
@@ -155,12 +160,7 @@ impl Reader<'_> {
         for row in self.table(entry) {
             match row.key.as_str() {
                 "source" => starter.source = self.url(row, &["http://", "https://"]),
-                "mirrors" => {
-                    for item in self.list(row) {
-                        let one = Entry { key: row.key.clone(), value: item.value.clone(), line: item.line };
-                        starter.mirrors.extend(self.url(&one, &["http://", "https://"]));
-                    }
-                }
+                "mirrors" => starter.mirrors = self.urls(row),
                 _ => self.unknown(row, "a setting of [starter]", STARTER),
             }
         }
@@ -168,14 +168,15 @@ impl Reader<'_> {
     }
 
     fn api_key(&mut self, row: &Entry) -> Option<ApiKey> {
-        const FIX: &str = "Write api_key = { env = \"KEY_NAME\" }, or api_key = { command = [\"pass\", \"show\", \"llm\"] }.";
+        let key = &row.key;
+        let fix = format!("Write {key} = {{ env = \"KEY_NAME\" }}, or {key} = {{ command = [\"pass\", \"show\", \"llm\"] }}.");
         let Value::Table(ways) = &row.value else {
             // Most likely the key itself: it must not be told.
-            self.problem(row.line, "a key does not belong into this file; it is not used.".to_owned()).push(FIX);
+            self.problem(row.line, "a key does not belong into this file; it is not used.".to_owned()).push(fix);
             return None;
         };
         let [way] = ways.as_slice() else {
-            self.problem(row.line, "`api_key` has to name one way to the key.".to_owned()).push(FIX);
+            self.problem(row.line, format!("`{key}` has to name one way to the key.")).push(fix);
             return None;
         };
         match (way.key.as_str(), &way.value) {
@@ -188,14 +189,13 @@ impl Reader<'_> {
                 if let Some(argv) = argv {
                     return Some(ApiKey::Command(argv));
                 }
-                self.problem(row.line, "the command of `api_key` is not a list of texts.".to_owned()).push(FIX);
+                self.problem(row.line, format!("the command of `{key}` is not a list of texts.")).push(fix);
             }
-            ("env", _) => self.problem(row.line, "`env` of `api_key` is not the name of a variable.".to_owned()).push(FIX),
+            ("env", _) => self.problem(row.line, format!("`env` of `{key}` is not the name of a variable.")).push(fix),
             ("command", _) => {
-                self.problem(row.line, "the command of `api_key` is a list of program and arguments; no shell runs it.".to_owned())
-                    .push(FIX);
+                self.problem(row.line, format!("the command of `{key}` is a list of program and arguments; no shell runs it.")).push(fix);
             }
-            _ => self.problem(row.line, format!("{} is no way to a key.", quoted(&way.key))).push(FIX),
+            _ => self.problem(row.line, format!("{} is no way to a key.", quoted(&way.key))).push(fix),
         }
         None
     }
@@ -325,6 +325,28 @@ impl Reader<'_> {
         }
         fix.push(format!("It begins with {} and has no spaces.", schemes.join(" or ")));
         None
+    }
+
+    fn urls(&mut self, row: &Entry) -> Vec<String> {
+        let mut urls = Vec::new();
+        for item in self.list(row) {
+            let one = Entry { key: row.key.clone(), value: item.value.clone(), line: item.line };
+            urls.extend(self.url(&one, &["http://", "https://"]));
+        }
+        urls
+    }
+
+    fn count(&mut self, entry: &Entry, least: usize, most: usize) -> Option<usize> {
+        let Value::Integer(number) = &entry.value else {
+            self.wrong(entry, "a number", &format!("Write {} = {least}.", entry.key));
+            return None;
+        };
+        let count = usize::try_from(*number).ok().filter(|n| (least..=most).contains(n));
+        if count.is_none() {
+            self.problem(entry.line, format!("`{}` is {number}, and should be between {least} and {most}.", entry.key))
+                .push("Leave the line out for the default.");
+        }
+        count
     }
 
     fn path(&mut self, value: &Value, row: &Entry) -> Option<PathBuf> {

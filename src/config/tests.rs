@@ -31,6 +31,7 @@ escape = "jj"
 enter = "newline"
 linger = "5m"
 osc52 = "tmux"
+pulls = 3
 [[backend]]
 name = "workstation"
 kind = "llama-server"
@@ -41,6 +42,9 @@ name = "inside"
 kind = "embedded"
 [embedded]
 models = ["~/models", "/data/m"]
+hub = "https://hub.example/"
+hub_mirrors = ["http://a/hf"]
+hub_token = { env = "HUB" }
 [starter]
 source = "https://mirror.example/s.gguf"
 mirrors = ["http://a/s.gguf"]
@@ -59,6 +63,7 @@ token_file = "~/token"
         enter: Enter::Newline,
         linger: Duration::from_secs(300),
         osc52: Osc52::Tmux,
+        pulls: 3,
         backends: vec![
             Backend {
                 name: "workstation".to_owned(),
@@ -68,7 +73,12 @@ token_file = "~/token"
             },
             Backend { name: "inside".to_owned(), kind: BackendKind::Embedded, url: None, api_key: None },
         ],
-        embedded: Embedded { models: vec![PathBuf::from("/home/me/models"), PathBuf::from("/data/m")] },
+        embedded: Embedded {
+            models: vec![PathBuf::from("/home/me/models"), PathBuf::from("/data/m")],
+            hub: Some("https://hub.example".to_owned()),
+            hub_mirrors: vec!["http://a/hf".to_owned()],
+            hub_token: Some(ApiKey::Env("HUB".to_owned())),
+        },
         starter: Starter { source: Some("https://mirror.example/s.gguf".to_owned()), mirrors: vec!["http://a/s.gguf".to_owned()] },
         hosts: vec![HostEntry {
             name: "server".to_owned(),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::proto::{Card, CommandId, Content, Conversation, ConversationId, ModelRef, Node, NodeId, UnixMs};
+use crate::proto::{Card, CommandId, Content, Conversation, ConversationId, Download, ModelRef, Node, NodeId, UnixMs};
 
 /// One change of the database.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +40,12 @@ pub enum Write {
     Card {
         model: ModelRef,
         card: Card,
+    },
+    /// Keeps where a download stands.
+    Download(Download),
+    /// Takes a download off the list.
+    ForgetDownload {
+        key: String,
     },
     /// This command was carried out; the same id must not count again.
     Applied {

@@ -10,19 +10,19 @@ use reqwest::header::{
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 
 use super::part::{Origin, Part};
-use super::{Fault, Job, Report, name};
+use super::{Fault, Job, Report, Token, name};
 use crate::error::{Error, Kind, Result, harmless};
 
-/// How long a connection may take, and how long a server may be silent while it sends.
+/// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
-const SILENCE: Duration = Duration::from_secs(30);
 /// How often a stalled download is told of.
 const PULSE: Duration = Duration::from_millis(500);
 /// Hubs send one on to their stores; more than some are a loop.
 const REDIRECTS: usize = 8;
 
-/// A client; for this machine's own addresses (`here`) one that goes past any proxy.
-fn client(here: bool) -> Result<Client> {
+/// A client that waits for bytes so long at most; for this machine's own addresses it goes past any proxy. `follows`: redirects.
+pub(super) fn client(url: &Url, silence: Duration, follows: bool) -> Result<Client> {
+    let here = loopback(url);
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // Somebody else was faster: as good.
         let _: Result<(), Arc<_>> = rustls::crypto::ring::default_provider().install_default();
@@ -31,9 +31,12 @@ fn client(here: bool) -> Result<Client> {
         let builder = Client::builder()
             .user_agent(concat!("arbour/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
+            .read_timeout(silence)
             .gzip(false)
-            .redirect(redirect::Policy::custom(|attempt| {
+            .redirect(redirect::Policy::custom(move |attempt| {
+                if !follows {
+                    return attempt.stop();
+                }
                 let secure = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
                 if attempt.previous().len() > REDIRECTS {
                     attempt.error("too many redirects")
@@ -70,8 +73,12 @@ pub async fn attempt(url: &str, job: &Job, part: &mut Part, report: Report<'_>) 
     if part.length() > 0 && job.sha256.is_none() && validator.is_none() {
         part.restart().map_err(Fault::Fatal)?;
     }
-    let client = client(loopback(&site.url)).map_err(Fault::Fatal)?;
+    let client = client(&site.url, job.silence, true).map_err(Fault::Fatal)?;
     let mut request = client.get(site.url.clone()).header(ACCEPT_ENCODING, "identity");
+    if let Some(token) = job.token.as_ref().and_then(|token| token.for_address(&site.url)) {
+        // It does not go along to another host that the hub sends one on to.
+        request = request.bearer_auth(token);
+    }
     if part.length() > 0 {
         request = request.header(RANGE, format!("bytes={}-", part.length()));
         if let Some(validator) = validator {
@@ -126,12 +133,27 @@ pub async fn attempt(url: &str, job: &Job, part: &mut Part, report: Report<'_>) 
 }
 
 /// An address, for requests and for sentences.
-struct Site {
+pub(super) struct Site {
     url: Url,
     /// Scheme, host and port: what people need to know, without tokens that hubs put into queries.
-    shown: String,
+    pub shown: String,
     file: String,
     expected: Option<u64>,
+    /// It is the hub's, and a token goes along.
+    pub hub: bool,
+    pub token: bool,
+}
+
+/// A refusal, with what to do about it.
+pub(super) fn unauthorized(what: &str, hub: bool, token: bool) -> Error {
+    let error = Error::new(Kind::Unauthorized, what);
+    match (hub, token) {
+        (true, false) => error.hint("Accept the model's terms on its page if it has any, then set HF_TOKEN to a token of your account."),
+        (true, true) => {
+            error.hint("A token was sent: look whether it may read this, and whether the model's terms were accepted on its page.")
+        }
+        (false, _) => error.hint("Fetch it with a browser where you are signed in, and pull the file by its path."),
+    }
 }
 
 impl Site {
@@ -142,7 +164,21 @@ impl Site {
                 .hint("An address begins with https:// or http://.")
         })?;
         let shown = harmless(&parsed.origin().ascii_serialization());
-        Ok(Self { url: parsed, shown, file: name(&job.destination), expected: job.size })
+        let hub = job.token.as_ref().is_some_and(|token| token.is_for(&parsed));
+        let token = job.token.as_ref().is_some_and(|token| token.for_address(&parsed).is_some());
+        Ok(Self { url: parsed, shown, file: name(&job.destination), expected: job.size, hub, token })
+    }
+
+    /// The place of a question that is not about one file.
+    pub fn of(url: &Url, about: &str, token: &Token) -> Self {
+        Self {
+            url: url.clone(),
+            shown: harmless(&url.origin().ascii_serialization()),
+            file: crate::error::quoted(about),
+            expected: None,
+            hub: token.is_for(url),
+            token: token.for_address(url).is_some(),
+        }
     }
 
     /// Reads the head of an answer: where its bytes belong, and how long the file is in all.
@@ -185,12 +221,11 @@ impl Site {
         }
     }
 
-    fn refused(&self, status: StatusCode, headers: &HeaderMap) -> Fault {
+    pub fn refused(&self, status: StatusCode, headers: &HeaderMap) -> Fault {
         let wait = header(headers, RETRY_AFTER).and_then(|s| s.parse().ok()).map(Duration::from_secs);
         let (at, file) = (&self.shown, &self.file);
         let error = match status.as_u16() {
-            401 | 403 => Error::new(Kind::Unauthorized, format!("{at} does not give {file} to everybody (status {status})."))
-                .hint("Fetch it with a browser where you are signed in, and open the file."),
+            401 | 403 => unauthorized(&format!("{at} does not give {file} to everybody (status {status})."), self.hub, self.token),
             404 | 410 => Error::new(Kind::NotFound, format!("{at} does not have {file} (any more).")),
             407 => Error::new(Kind::Unauthorized, "The proxy asks for a password.".to_owned()).hint("Put it into HTTPS_PROXY."),
             429 => {
@@ -202,13 +237,18 @@ impl Site {
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS { Fault::Again(error, wait) } else { Fault::Next(error) }
     }
 
-    fn page(&self) -> Error {
+    pub fn page(&self) -> Error {
         Error::new(Kind::Malformed, format!("{} answers with a page for people, not with {}.", self.shown, self.file))
             .hint("A sign-in page of this network may stand in between: open the address in a browser.")
     }
 
-    fn odd(&self, what: &str) -> Error {
+    pub fn odd(&self, what: &str) -> Error {
         Error::new(Kind::Malformed, format!("{} {what}.", self.shown))
+    }
+
+    pub fn slow(&self) -> Error {
+        Error::new(Kind::Disconnected, format!("{} has been silent for too long.", self.shown))
+            .hint("Fetch it again: what is here already is kept.")
     }
 
     fn broken(&self) -> Error {
@@ -216,7 +256,7 @@ impl Site {
             .hint("Fetch it again: what is here already is kept.")
     }
 
-    fn transport(&self, error: &reqwest::Error) -> Fault {
+    pub fn transport(&self, error: &reqwest::Error) -> Fault {
         let mut chain = error.to_string();
         let mut source = std::error::Error::source(error);
         while let Some(inner) = source {
@@ -229,12 +269,7 @@ impl Site {
             return Fault::Next(self.odd("sends one round and round, or out of a secure connection").cause(cause));
         }
         if !error.is_connect() {
-            let error = if error.is_timeout() {
-                Error::new(Kind::Disconnected, format!("{at} has been silent for too long."))
-                    .hint("Fetch it again: what is here already is kept.")
-            } else {
-                self.broken()
-            };
+            let error = if error.is_timeout() { self.slow() } else { self.broken() };
             return Fault::Again(error.cause(cause), None);
         }
         let said = if chain.contains("dns error") || chain.contains("failed to lookup") {
@@ -255,7 +290,7 @@ impl Site {
     }
 }
 
-fn loopback(url: &Url) -> bool {
+pub(super) fn loopback(url: &Url) -> bool {
     match url.host_str() {
         Some(host) => host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
         None => false,

@@ -1,12 +1,17 @@
 //! Downloads that resume and are checked.
 //!
-//! Owns: one file from one of several addresses to its place on disk, and the starter model in both its ways. Refuses: where
-//! models belong (config), what a model is (backend). Invariant: what stands at the destination is whole and, where its SHA-256
-//! is known, the right file; what is unfinished has another name and is used by the next try; dropping the future cancels.
+//! Owns: what people write for a file and how the hub is asked about it, one file from one of several addresses to its place on
+//! disk, several as one plan, and the starter model in both its ways. Refuses: which downloads there are and when (host), what a
+//! model is (backend). Invariant: what stands at the destination is whole and, where its SHA-256 is known, the right file; what is
+//! unfinished has another name and is used by the next try; dropping the future cancels.
 
+mod copy;
 mod http;
+mod hub;
 mod part;
+mod plan;
 mod rate;
+pub mod source;
 pub mod starter;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +20,9 @@ use std::time::Duration;
 use crate::error::{Error, Kind, Result, quoted};
 use crate::proto::DownloadState;
 
+pub use hub::{Hub, Token};
+pub use plan::{Fetched, Plan, forget};
+pub use rate::Rate;
 pub use starter::{pip_available, pip_command};
 
 /// A file to fetch.
@@ -31,6 +39,12 @@ pub struct Job {
     pub destination: PathBuf,
     /// The first pause after a broken connection; it doubles with each further one.
     pub pause: Duration,
+    /// How long a server may send nothing before the connection counts as broken.
+    pub silence: Duration,
+    /// Another file at the destination makes room for this one. Else it is refused.
+    pub replaces: bool,
+    /// For the addresses that it is meant for.
+    pub token: Option<Token>,
 }
 
 impl Job {
@@ -44,6 +58,9 @@ impl Job {
             magic: None,
             destination: destination.into(),
             pause: Duration::from_millis(500),
+            silence: Duration::from_secs(30),
+            replaces: true,
+            token: None,
         }
     }
 }
@@ -81,9 +98,14 @@ const PAUSE_MOST: Duration = Duration::from_secs(15);
 /// # Errors
 /// `Kind::DiskFull`, `Kind::ReadOnly` and `Kind::Busy` for this side; for the other side the failure of the first address.
 pub async fn download(job: &Job, report: Report<'_>) -> Result<PathBuf> {
-    if part::is_there(job).await? {
-        return Ok(job.destination.clone());
+    if !part::is_there(job).await? {
+        fetch(job, report).await?;
     }
+    Ok(job.destination.clone())
+}
+
+/// Fetches a file that is not there, and gives its SHA-256.
+async fn fetch(job: &Job, report: Report<'_>) -> Result<String> {
     let mut part = part::Part::open(job, report).await?;
     let mut first: Option<Error> = None;
     for url in &job.urls {
@@ -100,7 +122,7 @@ pub async fn download(job: &Job, report: Report<'_>) -> Result<PathBuf> {
                         break error;
                     }
                     let pause = job.pause.saturating_mul(1 << (failures - 1)).max(wait.unwrap_or_default()).min(PAUSE_MOST);
-                    tokio::time::sleep(pause).await;
+                    part.pause(pause, report).await;
                 }
             }
         };

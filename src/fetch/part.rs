@@ -44,6 +44,15 @@ pub struct Part {
     rate: Rate,
     started: Instant,
     told: Option<Instant>,
+    told_total: Option<u64>,
+}
+
+/// What belongs to an unfinished file.
+#[must_use]
+pub fn leftovers(destination: &Path) -> [PathBuf; 2] {
+    let part = beside(destination, ".part");
+    let origin = origin_path(&part);
+    [part, origin]
 }
 
 fn beside(destination: &Path, suffix: &str) -> PathBuf {
@@ -122,23 +131,15 @@ impl Part {
 
     /// Refuses when a file of `size` bytes will not fit on the disk.
     pub fn room(&self, size: u64) -> Result<()> {
-        let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        let needed = size.saturating_sub(self.length) + MARGIN;
-        if free >= needed {
-            return Ok(());
-        }
-        Err(Error::new(
-            Kind::DiskFull,
-            format!(
-                "There is no room for {}: it needs {} MB more, and {} MB are free.",
-                self.shown(),
-                needed / 1_000_000,
-                free / 1_000_000
-            ),
-        )
-        .hint("Make room on that disk, then fetch it again: what is here already is kept."))
+        room(&self.path, size.saturating_sub(self.length), &self.shown())
+    }
+
+    /// Waits before the next try, and tells that nothing comes.
+    pub async fn pause(&mut self, pause: std::time::Duration, report: Report<'_>) {
+        self.rate = Rate::default();
+        self.started = Instant::now();
+        self.tell(self.told_total, true, report);
+        tokio::time::sleep(pause).await;
     }
 
     /// Takes bytes in.
@@ -179,6 +180,7 @@ impl Part {
 
     /// Tells how far it is, unless it was just told.
     pub fn tell(&mut self, total: Option<u64>, now: bool, report: Report<'_>) {
+        self.told_total = total;
         if now || self.told.is_none_or(|at| at.elapsed().as_millis() >= TICK_MS) {
             self.told = Some(Instant::now());
             report(Progress { state: DownloadState::Running, done_bytes: self.length, total_bytes: total, bytes_per_s: self.rate.get() });
@@ -202,23 +204,46 @@ impl Part {
         Err(if again { Fault::Again(error, None) } else { Fault::Next(error) })
     }
 
-    /// Gives the file its name, safely on disk.
-    pub async fn finish(mut self, job: &Job) -> Result<PathBuf> {
+    /// Gives the file its name, safely on disk. Tells its SHA-256.
+    pub async fn finish(mut self, job: &Job) -> Result<String> {
         self.flush()?;
         let destination = job.destination.clone();
+        let sha256 = hex(self.hash.clone());
         blocking(move || {
             self.file.sync_all().map_err(|e| unwritable(&self.path, &e))?;
             std::fs::rename(&self.path, &destination).map_err(|e| unwritable(&destination, &e))?;
             // Only a leftover; nothing reads it without its part.
             let _ = std::fs::remove_file(origin_path(&self.path));
             sync_folder(&destination);
-            Ok(destination)
+            Ok(sha256)
         })
         .await?
     }
 
     fn shown(&self) -> String {
         name(&self.path.with_extension(""))
+    }
+}
+
+/// Refuses when so many bytes more will not fit on the disk of `file`, whose folder may be still to be made.
+pub fn room(file: &Path, more: u64, shown: &str) -> Result<()> {
+    let folder = file.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+    let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let needed = more.saturating_add(MARGIN);
+    if free >= needed {
+        return Ok(());
+    }
+    let message = format!("There is no room for {shown}: it needs {} more, and {} are free.", size(needed), size(free));
+    Err(Error::new(Kind::DiskFull, message).hint("Make room on that disk, then fetch it again: what is here already is kept."))
+}
+
+/// Bytes in words, as the system's tools count: 1 GB is 10^9.
+pub fn size(bytes: u64) -> String {
+    let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    match units.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, word)) => format!("{}.{} {word}", bytes / unit, bytes % unit * 10 / unit),
+        None => format!("{bytes} B"),
     }
 }
 
@@ -261,6 +286,7 @@ fn open(destination: &Path, path: PathBuf) -> Result<Part> {
         rate: Rate::default(),
         started: Instant::now(),
         told: None,
+        told_total: None,
     })
 }
 
@@ -281,6 +307,10 @@ pub fn unwritable(path: &Path, error: &std::io::Error) -> Error {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             Error::new(Kind::DiskFull, format!("The disk is full: {shown} could not be written to its end."))
                 .hint("Make room on that disk, then fetch it again: what is here already is kept.")
+        }
+        ErrorKind::FileTooLarge => {
+            Error::new(Kind::DiskFull, format!("{shown} is larger than a file may be there: it could not be written to its end."))
+                .hint("The file system (FAT ends at 4 GB) or a limit of this process (`ulimit -f`) does not allow it.")
         }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             Error::new(Kind::ReadOnly, format!("{shown} cannot be written: its folder does not allow it."))

@@ -173,8 +173,9 @@ pub enum Command {
     PullStarter {
         pip: bool,
     },
-    /// Puts a download into the queue: a model's name at the backend's registry, or an address or path of a GGUF file for the
-    /// embedded engine. Its key is `backend/source`.
+    /// Puts a download into the queue: a model's name at the backend's registry; for the embedded engine `owner/repo:QUANT` or
+    /// `owner/repo/file.gguf` at the hub, an address, or the path of a GGUF file on the host's machine. An empty `backend` leaves
+    /// the choice to the form of the source. Acknowledged with its key, `backend/source`.
     Pull {
         backend: String,
         source: String,
@@ -212,6 +213,10 @@ pub enum Ack {
     Done,
     /// `OpenGguf`: what it is called.
     Model(ModelRef),
+    /// `Pull`: what the download is called.
+    Download {
+        key: String,
+    },
     /// `Listen`: the address that was bound.
     Listening {
         address: String,

@@ -49,6 +49,9 @@ pub struct Layer {
     pub done_bytes: u64,
     #[serde(default)]
     pub total_bytes: Option<u64>,
+    /// Of the whole file, in hexadecimal, once somebody said it or all of it was read.
+    #[serde(default)]
+    pub sha256: Option<String>,
 }
 
 /// Something being fetched. `key` names it: "starter", or what was asked for as `backend/source`.
@@ -78,6 +81,9 @@ pub struct Download {
     pub stage: Option<String>,
     #[serde(default)]
     pub error: Option<Error>,
+    /// What a person should know of the end beside its state: a sentence (that nothing vouched for the file, that it cannot be run).
+    #[serde(default)]
+    pub note: Option<String>,
     /// The model that it became, when done.
     #[serde(default)]
     pub model: Option<ModelRef>,
@@ -99,6 +105,7 @@ impl Download {
             layers: Vec::new(),
             stage: None,
             error: None,
+            note: None,
             model: None,
         }
     }

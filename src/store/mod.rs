@@ -7,6 +7,7 @@
 //! Opening reads nothing that grows: not the messages, not the conversations. Counts are columns, totals are kept by triggers.
 
 mod cards;
+mod downloads;
 mod fault;
 mod grams;
 mod queries;
@@ -37,7 +38,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::core::Write;
 use crate::error::{Error, Kind, Result};
 use crate::proto::{
-    Card, CommandId, Content, Conversation, ConversationId, ConversationRow, ModelRef, ModelUse, Node, NodeId, SearchHit, UnixMs, Window,
+    Card, CommandId, Content, Conversation, ConversationId, ConversationRow, Download, ModelRef, ModelUse, Node, NodeId, SearchHit, UnixMs,
+    Window,
 };
 use fault::Fault;
 use reader::Readers;
@@ -218,6 +220,14 @@ impl Store {
     /// What the database says.
     pub async fn uses(&self, model: Option<ModelRef>) -> Result<Vec<(ModelRef, ModelUse)>> {
         self.inner.readers.read(move |connection| uses::uses(connection, model.as_ref())).await
+    }
+
+    /// The downloads that are not forgotten, in the order in which they were asked for.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn downloads(&self) -> Result<Vec<Download>> {
+        self.inner.readers.read(|connection| downloads::all(connection)).await
     }
 
     /// Whether a command was carried out within the last 30 days.

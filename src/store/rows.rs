@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::fault::{Fault, said};
 use super::words::{FIGURE_COLUMNS, FIGURES, figure_values, finish_word, part_columns};
-use super::{cards, grams, search};
+use super::{cards, downloads, grams, search};
 use crate::core::Write;
 use crate::error::{Error, Kind};
 use crate::proto::{Content, Conversation, ConversationId, ModelRef, Node, NodeId, Parameters, Part, Run, content_text};
@@ -36,6 +36,8 @@ pub(super) fn carry_out(connection: &Connection, write: &Write) -> Result<(), Fa
             Ok(())
         }
         Write::Card { model, card } => cards::put(connection, model, card),
+        Write::Download(download) => downloads::put(connection, download),
+        Write::ForgetDownload { key } => downloads::forget(connection, key),
         Write::Applied { command, at } => {
             connection
                 .prepare_cached("INSERT INTO applied (command, at) VALUES (?1, ?2) ON CONFLICT (command) DO NOTHING")?

@@ -77,7 +77,12 @@ impl Disk {
                     None => self.branches.remove(&name),
                 };
             }
-            Write::DeleteConversation(_) | Write::Setting { .. } | Write::Card { .. } | Write::Applied { .. } => {}
+            Write::DeleteConversation(_)
+            | Write::Setting { .. }
+            | Write::Card { .. }
+            | Write::Download(_)
+            | Write::ForgetDownload { .. }
+            | Write::Applied { .. } => {}
         }
     }
 }
