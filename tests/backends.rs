@@ -12,5 +12,7 @@ mod decoders;
 mod discovery;
 #[path = "backends/kinds.rs"]
 mod kinds;
+#[path = "backends/parameters.rs"]
+mod parameters;
 #[path = "backends/router.rs"]
 mod router;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "host/settings.rs"]
+mod settings;
 #[path = "support/stage.rs"]
 mod stage;
 

@@ -237,7 +237,13 @@ async fn replay(mut a: Guest, mut b: Guest, mut late: Guest, puppet: &Puppet, ac
             Act::Rename(n) => drop(guest.act(Command::Rename { conversation, title: format!("title {n}") }).await.unwrap()),
             Act::Parameter(n) => {
                 let value = (n % 2 == 0).then(|| (f64::from(n) / 200.0).into());
-                guest.act(Command::SetParameter { conversation, key: "temperature".into(), value }).await.unwrap();
+                guest
+                    .act(Command::SetParameters {
+                        subject: Subject::Conversation(conversation),
+                        changes: vec![("temperature".into(), value)],
+                    })
+                    .await
+                    .unwrap();
             }
             Act::System(n) => {
                 guest.act(Command::SetSystem { conversation, text: (n % 2 == 0).then(|| n.to_string()) }).await.unwrap();
@@ -606,7 +612,10 @@ async fn a_link_over_the_network_comes_back() {
     // What it looks at holds for the new connection too, without being said again.
     guest.client.ask(Query::Open { conversation, leaf: None, contents: 10 });
     guest.until("opened", |g| g.replica.docs.contains_key(&conversation)).await;
-    other.act(Command::SetParameter { conversation, key: "seed".into(), value: Some(7.into()) }).await.unwrap();
+    other
+        .act(Command::SetParameters { subject: Subject::Conversation(conversation), changes: vec![("seed".into(), Some(7.into()))] })
+        .await
+        .unwrap();
     guest.until("the event", |g| g.replica.docs[&conversation].conversation.parameters.integer("seed") == Some(7)).await;
     drop(guest);
     drop(other);

@@ -23,7 +23,7 @@ use crate::core::{names, parameters};
 use crate::error::{Error, Kind, Result, quoted};
 use crate::proto::{
     Ack, Command, Content, ConversationId, DeltaKind, EventKind, Finish, ModelRef, Node, NodeId, Parameters, Part, Query, Reply, State,
-    content_text,
+    Subject, content_text,
 };
 
 /// Exit code of an interrupted run.
@@ -124,8 +124,9 @@ async fn begin(session: &mut Session, context: &Context, ask: &args::Ask, prompt
             if let Some(system) = &ask.system {
                 session.command(Command::SetSystem { conversation: row.id, text: Some(system.clone()) }).await?;
             }
-            for (key, value) in parameters.0 {
-                session.command(Command::SetParameter { conversation: row.id, key, value: Some(value) }).await?;
+            let changes: Vec<_> = parameters.0.into_iter().map(|(key, value)| (key, Some(value))).collect();
+            if !changes.is_empty() {
+                session.command(Command::SetParameters { subject: Subject::Conversation(row.id), changes }).await?;
             }
             (row.id, opened.conversation.head)
         }

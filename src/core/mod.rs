@@ -13,6 +13,7 @@ pub mod names;
 pub mod parameters;
 pub mod prompt;
 mod replica;
+pub mod settings;
 mod tree;
 mod write;
 

@@ -1,6 +1,6 @@
 //! What is sent to a model for a message: the system prompt and the path of first parents, nothing else.
 //!
-//! Invariant: it depends only on the conversation's settings and on nodes that are never changed, so an old path keeps its meaning.
+//! Invariant: it depends only on what is passed in and on nodes that are never changed, so an old path keeps its meaning.
 //! Answers without text (failed before the first token) and hidden messages are left out; neighbours of the same role are
 //! joined, since many chat templates demand that roles alternate.
 
@@ -22,12 +22,12 @@ pub fn missing(doc: &Doc, leaf: Option<NodeId>) -> Vec<NodeId> {
     leaf.map(|leaf| doc.path(leaf)).unwrap_or_default().into_iter().filter(|id| doc.content(*id).is_none()).collect()
 }
 
-/// The messages for an answer below `leaf`; `draft` is a user message that is not in the tree yet. Content that is not at hand
+/// The messages for an answer below `leaf`, after the system prompt in force; `draft` is a user message that is not in the tree yet. Content that is not at hand
 /// ([`missing`]) is left out: whoever sends has fetched it before.
 #[must_use]
-pub fn messages(doc: &Doc, leaf: Option<NodeId>, draft: Option<&str>) -> Vec<Message> {
+pub fn messages(doc: &Doc, system: Option<&str>, leaf: Option<NodeId>, draft: Option<&str>) -> Vec<Message> {
     let mut out: Vec<Message> = Vec::new();
-    if let Some(system) = doc.conversation.system.as_deref().filter(|s| !s.trim().is_empty()) {
+    if let Some(system) = system.filter(|s| !s.trim().is_empty()) {
         out.push(Message { role: Role::System, text: system.to_owned(), thinking: None });
     }
     let path = leaf.map(|leaf| doc.path(leaf)).unwrap_or_default();
@@ -66,12 +66,12 @@ pub struct Usage {
     pub measured: bool,
 }
 
-/// The size of the prompt for a draft below `leaf`. Where a server counted the prompt of an answer on the path, its count is used
+/// The size of the prompt for a draft below `leaf`, with the system prompt in force. Where a server counted the prompt of an answer on the path, its count is used
 /// up to there.
 #[must_use]
-pub fn usage(doc: &Doc, leaf: Option<NodeId>, draft: &str) -> Usage {
+pub fn usage(doc: &Doc, system: Option<&str>, leaf: Option<NodeId>, draft: &str) -> Usage {
     let path = leaf.map(|leaf| doc.path(leaf)).unwrap_or_default();
-    let mut tokens = doc.conversation.system.as_deref().map_or(0, |s| estimate::text(s) + estimate::PER_MESSAGE);
+    let mut tokens = system.map_or(0, |s| estimate::text(s) + estimate::PER_MESSAGE);
     let mut measured = false;
     for id in path {
         let Some(node) = doc.node(id) else { continue };

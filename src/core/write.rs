@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::proto::{Card, CommandId, Content, Conversation, ConversationId, Download, ModelRef, Node, NodeId, UnixMs};
+use super::settings::State;
+use crate::proto::{
+    Card, CommandId, Content, Conversation, ConversationId, Download, Group, ModelRef, Node, NodeId, Parameters, Preset, Subject, UnixMs,
+};
 
 /// One change of the database.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,9 +50,58 @@ pub enum Write {
     ForgetDownload {
         key: String,
     },
+    /// What a run was begun with: follows its message, in the same batch. `subjects` are those whose settings it used; the versions
+    /// that they have now are noted.
+    Used {
+        node: NodeId,
+        parameters: Parameters,
+        system: Option<String>,
+        subjects: Vec<Subject>,
+    },
+    /// A state of a subject's settings, numbered on. Nothing, when it is what the last one is. `first`: only when there is none yet.
+    Version {
+        subject: Subject,
+        at: UnixMs,
+        about: String,
+        state: State,
+        first: bool,
+    },
+    /// Adds or replaces a preset or template; `None` removes it.
+    Preset {
+        name: String,
+        preset: Option<Preset>,
+    },
+    /// A preset has another name: its versions and the conversations that name it follow.
+    PresetRenamed {
+        from: String,
+        to: String,
+    },
+    /// What a group of models points to; `None` forgets the group.
+    Group {
+        name: String,
+        group: Option<Group>,
+    },
     /// This command was carried out; the same id must not count again.
     Applied {
         command: CommandId,
         at: UnixMs,
     },
+}
+
+impl Write {
+    /// The new version that a change of a subject's settings makes; before the first one, what was there without one. Nothing
+    /// when nothing is different. `why` stands before what is different, in words.
+    #[must_use]
+    pub fn versions(subject: &Subject, before: &State, after: &State, at: UnixMs, why: Option<&str>) -> Vec<Self> {
+        let Some(words) = before.about(after) else { return Vec::new() };
+        let about = why.map_or_else(|| words.clone(), |why| format!("{why}: {words}"));
+        let version =
+            |about: String, state: &State, first| Self::Version { subject: subject.clone(), at, about, state: state.clone(), first };
+        let mut writes = Vec::new();
+        if *before != State::default() {
+            writes.push(version("as it was before".to_owned(), before, true));
+        }
+        writes.push(version(about, after, false));
+        writes
+    }
 }

@@ -7,6 +7,7 @@ use super::Seat;
 use super::driver::{Host, Whose};
 use super::seats::Search;
 use crate::backend::Request;
+use crate::core::parameters::{self, Facts};
 use crate::core::prompt;
 use crate::error::{Error, Kind, Result};
 use crate::proto::wire::HostFrame;
@@ -135,16 +136,21 @@ impl Host {
                 let missing = prompt::missing(doc, leaf);
                 let continues = node.continues.is_some();
                 self.load_contents(conversation, missing).await?;
+                let begun = self.store.run_settings(answer).await?;
                 let doc = self.machine.replica.docs.get(&conversation).ok_or_else(no_conversation)?;
+                // An answer of a conversation that is in memory only, or one of an arbour that did not keep system prompts.
+                let known = begun.as_ref().is_some_and(|begun| begun.system.is_some());
+                let note = "Put together again from the stored messages, with the system prompt as it is now: an older arbour asked this.";
+                let now = || self.machine.settings(&model, Some(&doc.conversation));
+                let system = begun.as_ref().and_then(|b| b.system.clone()).or_else(|| now().system().map(str::to_owned));
                 let request = Request {
                     model: model.model.clone(),
-                    messages: prompt::messages(doc, leaf, None),
-                    parameters: doc.conversation.parameters.clone(),
+                    messages: prompt::messages(doc, system.as_deref(), leaf, None),
+                    parameters: begun.map_or_else(|| now().parameters(), |begun| begun.parameters),
                     continues,
                     conversation: conversation.to_string(),
                 };
-                let note = "Put together again from the stored messages, with the system prompt and the parameters as they are now.";
-                (request, Some(note.to_owned()))
+                (request, (!known).then(|| note.to_owned()))
             }
         };
         let mut preview = self.preview(&model, &request)?;
@@ -171,19 +177,35 @@ impl Host {
             Some(model) => model,
             None => self.machine.default_model()?,
         };
+        let settings = self.machine.settings(&model, Some(&doc.conversation));
         let request = Request {
             model: model.model.clone(),
-            messages: prompt::messages(doc, parent, draft.as_deref()),
-            parameters: doc.conversation.parameters.clone(),
+            messages: prompt::messages(doc, settings.system(), parent, draft.as_deref()),
+            parameters: settings.parameters(),
             continues: false,
             conversation: conversation.to_string(),
         };
-        self.preview(&model, &request)
+        let mut preview = self.preview(&model, &request)?;
+        preview.notes.extend(settings.problems);
+        Ok(preview)
     }
 
     fn preview(&self, model: &ModelRef, request: &Request) -> Result<RequestPreview> {
         let backend = self.backends.get(&model.backend).and_then(|slot| slot.backend.as_ref());
-        Ok(backend.ok_or_else(|| self.no_backend(&model.backend))?.preview(request))
+        let backend = backend.ok_or_else(|| self.no_backend(&model.backend))?;
+        let mut preview = backend.preview(request);
+        let known = self.machine.replica.model(model);
+        let facts = Facts {
+            kind: Some(backend.kind()),
+            context: known.and_then(|info| info.context),
+            context_max: known.and_then(|info| info.context_max),
+        };
+        for problem in parameters::problems(&request.parameters, facts) {
+            if !preview.notes.contains(&problem.text) {
+                preview.notes.push(problem.text);
+            }
+        }
+        Ok(preview)
     }
 }
 

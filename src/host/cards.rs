@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Seat;
 use super::driver::{Host, Whose, now};
+use crate::core::settings::State;
 use crate::core::{Write, cards};
 use crate::error::{Error, Kind, Result, quoted};
 use crate::proto::wire::HostFrame;
-use crate::proto::{Ack, Card, CardChange, CommandId, EventKind, ModelInfo, ModelRef, PresetKind, Reply};
+use crate::proto::{Ack, Card, CardChange, CommandId, EventKind, ModelInfo, ModelRef, PresetKind, Reply, Subject};
 
 /// Of one backend, changes of more models than this are told as one new list: a client takes in one list sooner than many rows.
 const ONE_BY_ONE: usize = 16;
@@ -40,10 +41,27 @@ impl Host {
 
     /// Keeps these cards: first on disk, then for everybody to see.
     pub(super) async fn put_cards(&mut self, id: CommandId, changed: BTreeMap<ModelRef, Card>) -> Result<()> {
-        let card = |(model, card): (&ModelRef, &Card)| Write::Card { model: model.clone(), card: card.clone() };
-        let mut writes: Vec<Write> = changed.iter().map(card).collect();
+        let mut writes = self.card_writes(&changed);
         writes.push(Write::Applied { command: id, at: now() });
         self.store.write(writes, true).await?;
+        self.took_cards(changed);
+        Ok(())
+    }
+
+    /// What keeps these cards, with the versions of the models whose settings they change.
+    pub(super) fn card_writes(&self, changed: &BTreeMap<ModelRef, Card>) -> Vec<Write> {
+        let at = now();
+        let mut writes = Vec::new();
+        for (model, card) in changed {
+            let before = self.cards.get(model).map(State::of_card).unwrap_or_default();
+            writes.extend(Write::versions(&Subject::Model(model.clone()), &before, &State::of_card(card), at, None));
+            writes.push(Write::Card { model: model.clone(), card: card.clone() });
+        }
+        writes
+    }
+
+    /// These cards are on disk: now everybody sees them.
+    pub(super) fn took_cards(&mut self, changed: BTreeMap<ModelRef, Card>) {
         for (model, card) in &changed {
             if card.is_empty() {
                 self.cards.remove(model);
@@ -52,7 +70,6 @@ impl Host {
             }
         }
         self.show_cards(&changed.into_keys().collect());
-        Ok(())
     }
 
     /// Tells everybody of the cards of these models, where they are listed.

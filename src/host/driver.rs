@@ -119,6 +119,8 @@ impl Host {
         let mut machine = Machine::default();
         machine.replica.settings = store.settings().await?;
         let cards = store.cards().await?;
+        let kept = store.kept_settings().await?;
+        (machine.replica.presets, machine.replica.groups) = (kept.presets, kept.groups);
         let last = machine.replica.settings.remove(LAST_CONVERSATION);
         machine.replica.last = last.and_then(|id| id.as_str()?.parse().ok());
         let mut found: Vec<(Level, Error)> = options.problems.iter().map(|problem| (Level::Warning, problem.clone())).collect();

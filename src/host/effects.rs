@@ -104,7 +104,6 @@ impl Host {
             | Command::Rename { .. }
             | Command::DeleteConversation { .. }
             | Command::SetSystem { .. }
-            | Command::SetParameter { .. }
             | Command::SetModel { .. }
             | Command::Send { .. }
             | Command::Add { .. }

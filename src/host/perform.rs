@@ -36,10 +36,20 @@ impl Host {
             Command::SavePreset { preset, was } => self.save_preset(id, preset, was).await,
             Command::DeletePreset { name } => self.delete_preset(id, &name).await,
             Command::SetGroup { name, group } => self.set_group(id, name, group).await,
-            Command::RestoreVersion { subject, number } => self.restore_version(id, subject, number).await,
+            Command::RestoreVersion { subject, number } => match self.restore_version(seat, id, subject, number).await {
+                Ok(Some(ack)) => Ok(ack),
+                // Acknowledged with the conversation's change.
+                Ok(None) => return,
+                Err(error) => Err(error),
+            },
             Command::Refresh => return self.refresh(seat, id),
             Command::StartModel { model, parameters } => match self.ready(&model) {
-                Ok(backend) => return self.start_model(seat, id, model, parameters, backend),
+                Ok(backend) => {
+                    // What is asked for now lies over what is kept.
+                    let mut all = self.load_settings(&model);
+                    all.0.extend(parameters.0);
+                    return self.start_model(seat, id, model, all, backend);
+                }
                 Err(error) => Err(error),
             },
             Command::StopModel { model } => match self.ready(&model) {
@@ -61,7 +71,6 @@ impl Host {
             | Command::Rename { .. }
             | Command::DeleteConversation { .. }
             | Command::SetSystem { .. }
-            | Command::SetParameter { .. }
             | Command::SetModel { .. }
             | Command::SetPreset { .. }
             | Command::Send { .. }

@@ -29,12 +29,6 @@ pub enum Command {
         conversation: ConversationId,
         text: Option<String>,
     },
-    /// `None` goes back to the default.
-    SetParameter {
-        conversation: ConversationId,
-        key: String,
-        value: Option<Value>,
-    },
     SetModel {
         conversation: ConversationId,
         model: ModelRef,

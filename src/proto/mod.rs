@@ -33,7 +33,7 @@ pub use order::{Card, CardChange, Instance, ModelUse};
 pub use pull::{Download, DownloadState, Layer};
 pub use query::{Opened, Query, Reply, RequestPreview, SearchHit, Snapshot, Window};
 pub use run::{Figure, Figures, Finish, Progress, Run, Source, State};
-pub use settings::{Group, Preset, PresetKind, Subject, UsedBy, Version};
+pub use settings::{Group, Pointed, Preset, PresetKind, Subject, UsedBy, Version};
 
 /// Milliseconds since the Unix epoch, UTC.
 pub type UnixMs = i64;

@@ -28,6 +28,16 @@ impl PresetKind {
             Self::Request => "request",
         }
     }
+
+    /// What people call it.
+    #[must_use]
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Preset => "preset",
+            Self::Load => "load template",
+            Self::Request => "request template",
+        }
+    }
 }
 
 /// Named settings. They inherit from `parent`, and lie over it.
@@ -78,6 +88,23 @@ pub struct Group {
     pub request: Option<String>,
 }
 
+/// What a subject points to beside its own parameters.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pointed {
+    /// Of a conversation: the preset that holds. Of a model: the one that new conversations begin with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// Of a model or a group: its templates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// Of a conversation: its system prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+}
+
 /// One state of a subject's settings, kept for ever.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Version {
@@ -90,6 +117,8 @@ pub struct Version {
     /// Of a preset: all of it as it was.
     #[serde(default)]
     pub preset: Option<Preset>,
+    #[serde(default)]
+    pub pointed: Pointed,
     /// How many runs used it, and the last of them.
     #[serde(default)]
     pub runs: u32,

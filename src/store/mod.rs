@@ -16,6 +16,7 @@ mod recover;
 mod rows;
 mod schema;
 mod search;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod uses;

@@ -20,11 +20,11 @@ use crate::proto::{
 
 macro_rules! row_columns {
     () => {
-        "c.id, c.title, c.created, c.updated, c.messages, c.branches, c.unread, c.running, m.backend, m.name"
+        "c.id, c.title, c.created, c.updated, c.messages, c.branches, c.unread, c.running, m.backend, m.name, c.preset"
     };
 }
 /// The first column after those of a row.
-const AFTER_ROW: usize = 10;
+const AFTER_ROW: usize = 11;
 
 /// The page is found in the index alone; only its rows are read from the table.
 pub(super) const PAGE: &str = concat!(
@@ -108,7 +108,7 @@ fn conversation_row(row: &Row<'_>) -> rusqlite::Result<ConversationRow> {
         unread: row.get(6)?,
         running: unsigned(row, 7)?,
         model,
-        preset: None,
+        preset: row.get(10)?,
     })
 }
 

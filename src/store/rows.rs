@@ -12,10 +12,10 @@ use sha2::{Digest, Sha256};
 
 use super::fault::{Fault, said};
 use super::words::{FIGURE_COLUMNS, FIGURES, figure_values, finish_word, part_columns};
-use super::{cards, downloads, grams, search};
+use super::{cards, downloads, grams, search, settings};
 use crate::core::Write;
 use crate::error::{Error, Kind};
-use crate::proto::{Content, Conversation, ConversationId, ModelRef, Node, NodeId, Parameters, Part, Run, content_text};
+use crate::proto::{Content, Conversation, ConversationId, ModelRef, Node, NodeId, Parameters, Part, Run, Subject, content_text};
 
 pub(super) const PARTS: &str = "SELECT kind, call, name, mime, blob, text FROM part WHERE node = ?1 ORDER BY at";
 pub(super) const PRUNE: &str = "DELETE FROM applied WHERE at < ?1";
@@ -38,6 +38,11 @@ pub(super) fn carry_out(connection: &Connection, write: &Write) -> Result<(), Fa
         Write::Card { model, card } => cards::put(connection, model, card),
         Write::Download(download) => downloads::put(connection, download),
         Write::ForgetDownload { key } => downloads::forget(connection, key),
+        Write::Used { node, parameters, system, subjects } => settings::used(connection, *node, parameters, system.as_deref(), subjects),
+        Write::Version { subject, at, about, state, first } => settings::put_version(connection, subject, *at, about, state, *first),
+        Write::Preset { name, preset } => settings::put_preset(connection, name, preset.as_ref()),
+        Write::PresetRenamed { from, to } => settings::rename_preset(connection, from, to),
+        Write::Group { name, group } => settings::put_group(connection, name, group.as_ref()),
         Write::Applied { command, at } => {
             connection
                 .prepare_cached("INSERT INTO applied (command, at) VALUES (?1, ?2) ON CONFLICT (command) DO NOTHING")?
@@ -59,12 +64,13 @@ fn put_conversation(connection: &Connection, conversation: &Conversation) -> Res
     let parameters = parameters_key(connection, &conversation.parameters)?;
     let mut statement = connection.prepare_cached(
         "INSERT INTO conversation
-            (id, title, folded, created, updated, messages, branches, unread, running, model, head, parameters, system)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+            (id, title, folded, created, updated, messages, branches, unread, running, model, head, parameters, system, preset)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
          ON CONFLICT (id) DO UPDATE SET
             title = excluded.title, folded = excluded.folded, created = excluded.created, updated = excluded.updated,
             messages = excluded.messages, branches = excluded.branches, unread = excluded.unread, running = excluded.running,
-            model = excluded.model, head = excluded.head, parameters = excluded.parameters, system = excluded.system
+            model = excluded.model, head = excluded.head, parameters = excluded.parameters, system = excluded.system,
+            preset = excluded.preset
          RETURNING key",
     )?;
     let key: i64 = statement.query_row(
@@ -82,6 +88,7 @@ fn put_conversation(connection: &Connection, conversation: &Conversation) -> Res
             conversation.head.as_ref().map(|head| head.0.as_bytes()),
             parameters,
             conversation.system,
+            row.preset,
         ],
         |row| row.get(0),
     )?;
@@ -105,7 +112,8 @@ fn delete_conversation(connection: &Connection, id: ConversationId) -> Result<()
         .prepare_cached("DELETE FROM gram WHERE rowid IN (SELECT key FROM node WHERE conversation = ?1 AND indexed = 1)")?
         .execute([key])?;
     connection.prepare_cached("DELETE FROM conversation WHERE key = ?1")?.execute([key])?;
-    Ok(())
+    // Only its own runs used its versions, and they are gone with it.
+    settings::forget(connection, &Subject::Conversation(id))
 }
 
 fn insert_node(connection: &Connection, conversation: ConversationId, node: &Node, content: &Content) -> Result<(), Fault> {
@@ -303,7 +311,7 @@ pub(super) fn model_key(connection: &Connection, model: &ModelRef) -> rusqlite::
     }
 }
 
-fn parameters_key(connection: &Connection, parameters: &Parameters) -> Result<i64, Fault> {
+pub(super) fn parameters_key(connection: &Connection, parameters: &Parameters) -> Result<i64, Fault> {
     let text = serde_json::Value::from_iter(parameters.0.clone()).to_string();
     let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
     let known =

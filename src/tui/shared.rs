@@ -16,11 +16,12 @@ use super::layout::PaneId;
 use super::msg::Now;
 use super::text::Highlighter;
 use super::theme::{Role, Theme};
+use crate::core::settings::{self, Effective, Own, Sources};
 use crate::core::{Doc, Replica, names, prompt};
 use crate::error::Error;
 use crate::proto::{
-    BackendKind, BackendState, ConversationId, DownloadState, ModelInfo, ModelRef, ModelState, Node, NodeId, Parameters, Role as Speaker,
-    Sample,
+    BackendKind, BackendState, Card, ConversationId, DownloadState, ModelInfo, ModelRef, ModelState, Node, NodeId, Parameters,
+    Role as Speaker, Sample,
 };
 
 /// Where the link to the host stands.
@@ -61,6 +62,8 @@ pub struct View {
     pub system: Option<String>,
     pub parameters: Parameters,
     pub model: Option<ModelRef>,
+    /// The preset that was chosen for it; `Some(None)`: none, whatever its model begins with.
+    pub preset: Option<Option<String>>,
     pub writing: Writing,
     /// The first screen was sent away.
     pub looked_around: bool,
@@ -78,6 +81,7 @@ impl Default for View {
             system: None,
             parameters: Parameters::default(),
             model: None,
+            preset: None,
             writing: Writing::Message,
             looked_around: false,
             reveal: 0,
@@ -230,6 +234,28 @@ impl Shared {
         self.doc().map_or(&self.view.parameters, |doc| &doc.conversation.parameters)
     }
 
+    /// The preset that holds: the conversation's; in one that is to begin the chosen one, else the model's.
+    #[must_use]
+    pub fn preset(&self) -> Option<&str> {
+        match self.doc() {
+            Some(doc) => doc.conversation.row.preset.as_deref(),
+            None => match &self.view.preset {
+                Some(chosen) => chosen.as_deref(),
+                None => self.model_info()?.card.preset.as_deref(),
+            },
+        }
+    }
+
+    /// The settings in force for the next answer, each with where it comes from.
+    #[must_use]
+    pub fn settings(&self) -> Effective {
+        let model = self.model();
+        let none = Card::default();
+        let known = model.as_ref().map(|reference| (reference, self.replica.model(reference).map_or(&none, |info| &info.card)));
+        let sources = Sources { presets: &self.replica.presets, groups: &self.replica.groups, model: known };
+        settings::effective(sources, Own { preset: self.preset(), system: self.system(), parameters: Some(self.parameters()) })
+    }
+
     #[must_use]
     pub fn system(&self) -> Option<&str> {
         match self.doc() {
@@ -243,7 +269,7 @@ impl Shared {
     #[must_use]
     pub fn context(&self) -> Option<u32> {
         let info = self.model_info()?;
-        let asked = self.parameters().integer("context").and_then(|n| u32::try_from(n).ok());
+        let asked = self.settings().values.get("context").and_then(|(n, _)| u32::try_from(n.as_i64()?).ok());
         match info.kind {
             BackendKind::Ollama | BackendKind::Embedded => asked.or(info.context),
             BackendKind::LlamaServer | BackendKind::OpenAi | BackendKind::Anthropic => info.context,
@@ -254,12 +280,14 @@ impl Shared {
     /// The size of the prompt for a draft below the leaf.
     #[must_use]
     pub fn usage(&self, draft: &str) -> prompt::Usage {
+        let settings = self.settings();
+        let system = settings.system();
         match (self.doc(), &self.view.writing) {
-            (Some(doc), Writing::Edit { node, ask: true, .. }) => prompt::usage(doc, doc.node(*node).and_then(|n| n.parent), draft),
-            (Some(doc), _) => prompt::usage(doc, self.view.leaf, draft),
+            (Some(doc), Writing::Edit { node, ask: true, .. }) => prompt::usage(doc, system, doc.node(*node).and_then(|n| n.parent), draft),
+            (Some(doc), _) => prompt::usage(doc, system, self.view.leaf, draft),
             (None, _) => {
                 let mut usage = prompt::Usage { tokens: 0, measured: false };
-                if let Some(system) = &self.view.system {
+                if let Some(system) = system {
                     usage.tokens += crate::core::estimate::text(system) + crate::core::estimate::PER_MESSAGE;
                 }
                 if !draft.is_empty() {

@@ -20,6 +20,7 @@ pub struct Puppet {
     pub permits: Semaphore,
     pub words: Mutex<Vec<&'static str>>,
     pub asked: Mutex<Vec<Request>>,
+    pub started: Mutex<Vec<Parameters>>,
     pub dropped: Arc<AtomicUsize>,
     pub down: AtomicBool,
     pub state: Mutex<ModelState>,
@@ -31,6 +32,7 @@ impl Puppet {
             permits: Semaphore::new(0),
             words: Mutex::default(),
             asked: Mutex::default(),
+            started: Mutex::default(),
             dropped: Arc::default(),
             down: AtomicBool::new(false),
             state: Mutex::new(ModelState::Loaded),
@@ -78,7 +80,8 @@ impl Backend for Puppet {
     async fn model(&self, _: &str) -> Result<ModelInfo> {
         Ok(self.info())
     }
-    async fn start(&self, _: &str, _: &Parameters, out: Sink) -> Result<()> {
+    async fn start(&self, _: &str, parameters: &Parameters, out: Sink) -> Result<()> {
+        self.started.lock().unwrap().push(parameters.clone());
         out.progress(State::Loading, 1, 2);
         self.permits.acquire().await.unwrap().forget();
         *self.state.lock().unwrap() = ModelState::Loaded;

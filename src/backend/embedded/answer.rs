@@ -172,7 +172,7 @@ impl Run<'_> {
         let most = request.parameters.integer("max_tokens").and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX).min(room);
         let fresh = uuid::Uuid::new_v4().as_u64_pair().0;
         let mut sampler = Sampler::new(Settings::from_parameters(&request.parameters, fresh));
-        for token in self.prompt.iter().rev().take(64).rev() {
+        for token in self.prompt {
             sampler.accept(*token);
         }
         let stops: Vec<String> = request.parameters.list("stop").into_iter().chain(self.engine.template.stops.iter().cloned()).collect();

@@ -211,6 +211,14 @@ fn keep_alive(parameters: &Parameters) -> Option<Duration> {
     }
 }
 
+/// What of the parameters the engine goes by: its prompt alone does not show them.
+fn takes(parameters: &Parameters) -> Vec<String> {
+    let taken = crate::core::parameters::PARAMETERS.iter().filter(|p| p.kinds.contains(&BackendKind::Embedded));
+    let set = taken.filter_map(|p| Some(format!("{} {}", p.key, crate::core::parameters::show(parameters.0.get(p.key)?))));
+    let set: Vec<String> = set.collect();
+    if set.is_empty() { Vec::new() } else { vec![format!("The engine is asked with {}.", set.join(", "))] }
+}
+
 #[async_trait]
 impl Backend for Embedded {
     fn name(&self) -> &str {
@@ -267,6 +275,7 @@ impl Backend for Embedded {
             Ok((rendered, template)) => (rendered.text, [template.notes.clone(), rendered.notes].concat()),
             Err(error) => (String::new(), vec![error.message]),
         };
+        let notes = [notes, takes(&request.parameters)].concat();
         RequestPreview { method: "prompt".to_owned(), url: format!("{}/{}", self.name, request.model), body, curl: None, notes }
     }
 

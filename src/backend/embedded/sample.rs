@@ -4,12 +4,12 @@
 //! Invariant: with one seed and one row of logits the choice is the same on every machine that computes the same logits; NaN is
 //! never chosen.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use super::tokenizer::Token;
 use crate::proto::Parameters;
 
-/// How far back a repetition counts, in tokens.
+/// How far back a repetition counts unless `repeat_last_n` says otherwise, in tokens.
 const REPEAT_WINDOW: usize = 64;
 
 /// Settings of one answer, with llama.cpp's defaults.
@@ -20,6 +20,8 @@ pub struct Settings {
     pub top_p: f32,
     pub min_p: f32,
     pub repeat_penalty: f32,
+    /// How far back it looks, in tokens; `usize::MAX` is the whole context.
+    pub repeat_last_n: usize,
     pub seed: u64,
 }
 
@@ -35,6 +37,8 @@ impl Settings {
             top_p: number("top_p", 0.95),
             min_p: number("min_p", 0.05),
             repeat_penalty: number("repeat_penalty", 1.0),
+            // -1 is all of it.
+            repeat_last_n: parameters.integer("repeat_last_n").map_or(REPEAT_WINDOW, |n| usize::try_from(n).unwrap_or(usize::MAX)),
             seed: parameters.integer("seed").and_then(|s| u64::try_from(s).ok()).unwrap_or(fresh),
         }
     }
@@ -44,23 +48,23 @@ impl Settings {
 pub struct Sampler {
     settings: Settings,
     state: u64,
-    recent: Vec<Token>,
+    recent: VecDeque<Token>,
     candidates: Vec<(f32, Token)>,
 }
 
 impl Sampler {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, state: settings.seed, recent: Vec::new(), candidates: Vec::new() }
+        Self { settings, state: settings.seed, recent: VecDeque::new(), candidates: Vec::new() }
     }
 
     /// Takes note of a token that now stands in the text.
     pub fn accept(&mut self, token: Token) {
-        if self.settings.repeat_penalty != 1.0 {
-            if self.recent.len() == REPEAT_WINDOW {
-                self.recent.remove(0);
+        if self.settings.repeat_penalty != 1.0 && self.settings.repeat_last_n > 0 {
+            if self.recent.len() == self.settings.repeat_last_n {
+                self.recent.pop_front();
             }
-            self.recent.push(token);
+            self.recent.push_back(token);
         }
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::backend::Request;
-use crate::backend::openai::request::{continued, messages};
+use crate::backend::openai::request::{continued, messages, switch};
 use crate::core::parameters::seconds;
 use crate::proto::Parameters;
 
@@ -24,6 +24,11 @@ pub fn chat(request: &Request) -> Value {
     let messages = messages.collect();
     let mut body = head(&request.model, messages, &request.parameters);
     body.insert("stream".into(), json!(true));
+    for key in ["truncate", "shift"] {
+        if let Some(on) = switch(&request.parameters, key) {
+            body.insert(key.into(), json!(on));
+        }
+    }
     match request.parameters.text("thinking") {
         Some("on") => drop(body.insert("think".into(), json!(true))),
         Some("off") => drop(body.insert("think".into(), json!(false))),
@@ -74,21 +79,33 @@ fn keep_alive(value: &Value) -> Option<Value> {
 }
 
 fn options(parameters: &Parameters) -> Map<String, Value> {
-    const NAMES: [(&str, &str); 8] = [
+    const NAMES: &[(&str, &str)] = &[
         ("temperature", "temperature"),
         ("top_p", "top_p"),
         ("top_k", "top_k"),
         ("min_p", "min_p"),
+        ("typical_p", "typical_p"),
         ("repeat_penalty", "repeat_penalty"),
+        ("repeat_last_n", "repeat_last_n"),
+        ("presence_penalty", "presence_penalty"),
+        ("frequency_penalty", "frequency_penalty"),
         ("max_tokens", "num_predict"),
         ("seed", "seed"),
+        ("n_keep", "num_keep"),
         ("context", "num_ctx"),
+        ("gpu_layers", "num_gpu"),
+        ("main_gpu", "main_gpu"),
+        ("batch", "num_batch"),
+        ("threads", "num_thread"),
     ];
     let mut options = Map::new();
     for (ours, theirs) in NAMES {
-        if let Some(value) = parameters.0.get(ours) {
-            options.insert(theirs.to_owned(), value.clone());
+        if let Some(value) = parameters.0.get(*ours) {
+            options.insert((*theirs).to_owned(), value.clone());
         }
+    }
+    if let Some(map) = switch(parameters, "mmap") {
+        options.insert("use_mmap".into(), json!(map));
     }
     let stop = parameters.list("stop");
     if !stop.is_empty() {

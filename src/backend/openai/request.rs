@@ -22,7 +22,7 @@ pub struct Quirks {
 #[must_use]
 pub fn body(request: &Request, quirks: Quirks) -> Value {
     let mut body = base(request, quirks);
-    copy(&request.parameters, &mut body, &["temperature", "top_p", "seed"]);
+    copy(&request.parameters, &mut body, &["temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias"]);
     if let Some(effort @ ("low" | "medium" | "high")) = request.parameters.text("thinking") {
         body.insert("reasoning_effort".into(), json!(effort));
     }
@@ -40,7 +40,13 @@ pub fn llama_body(request: &Request, quirks: Quirks) -> Value {
     {
         last["reasoning_content"] = json!(thinking);
     }
-    copy(&request.parameters, &mut body, &["temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed"]);
+    copy(&request.parameters, &mut body, LLAMA);
+    if let Some(budget) = request.parameters.0.get("thinking_budget") {
+        body.insert("thinking_budget_tokens".into(), budget.clone());
+    }
+    if let Some(on) = switch(&request.parameters, "ignore_eos") {
+        body.insert("ignore_eos".into(), json!(on));
+    }
     let mut template = Map::new();
     if quirks.no_thinking {
         template.insert("enable_thinking".into(), json!(false));
@@ -53,7 +59,7 @@ pub fn llama_body(request: &Request, quirks: Quirks) -> Value {
     if !template.is_empty() {
         body.insert("chat_template_kwargs".into(), Value::Object(template));
     }
-    body.insert("cache_prompt".into(), json!(true));
+    body.insert("cache_prompt".into(), json!(switch(&request.parameters, "cache_prompt").unwrap_or(true)));
     body.insert("return_progress".into(), json!(true));
     Value::Object(body)
 }
@@ -84,6 +90,43 @@ fn base(request: &Request, quirks: Quirks) -> Map<String, Value> {
         body.insert("response_format".into(), format);
     }
     body
+}
+
+/// What llama-server takes under the name that it has here.
+const LLAMA: &[&str] = &[
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "typical_p",
+    "top_n_sigma",
+    "dynatemp_range",
+    "dynatemp_exponent",
+    "xtc_probability",
+    "xtc_threshold",
+    "mirostat",
+    "mirostat_tau",
+    "mirostat_eta",
+    "samplers",
+    "min_keep",
+    "seed",
+    "repeat_penalty",
+    "repeat_last_n",
+    "presence_penalty",
+    "frequency_penalty",
+    "dry_multiplier",
+    "dry_base",
+    "dry_allowed_length",
+    "dry_penalty_last_n",
+    "dry_sequence_breakers",
+    "logit_bias",
+    "grammar",
+    "n_keep",
+];
+
+/// What an `on` or `off` is set to.
+pub fn switch(parameters: &Parameters, key: &str) -> Option<bool> {
+    parameters.text(key).map(|word| word == "on")
 }
 
 /// Copies what is set, under its own name.

@@ -2,11 +2,12 @@
 
 use super::runs::{first_line, measure};
 use super::{Effect, Live, Machine, Start, Write};
+use crate::core::settings::{self, State as Settings};
 use crate::core::{Doc, names, parameters, prompt};
 use crate::error::{Error, Kind, Result, quoted};
 use crate::proto::{
     Ack, ClientId, Command, CommandId, Content, Conversation, ConversationId, ConversationRow, EventKind, Figures, ModelRef, Node, NodeId,
-    Opened, Progress, Role, Run, RunId, State, UnixMs,
+    Opened, PresetKind, Progress, Role, Run, RunId, State, Subject, UnixMs,
 };
 
 /// Longest title and branch name, in characters.
@@ -20,7 +21,7 @@ pub(super) fn subject(command: &Command) -> Option<ConversationId> {
         Command::Rename { conversation, .. }
         | Command::DeleteConversation { conversation }
         | Command::SetSystem { conversation, .. }
-        | Command::SetParameter { conversation, .. }
+        | Command::SetParameters { subject: Subject::Conversation(conversation), .. }
         | Command::SetModel { conversation, .. }
         | Command::SetPreset { conversation, .. }
         | Command::Send { conversation, .. }
@@ -64,11 +65,44 @@ impl Machine {
             Command::SetHead { conversation, head } => self.set_head(conversation, head),
             Command::Rename { .. }
             | Command::SetSystem { .. }
-            | Command::SetParameter { .. }
+            | Command::SetParameters { subject: Subject::Conversation(_), .. }
+            | Command::SetPreset { .. }
             | Command::SetModel { .. }
-            | Command::SetDraft { .. } => self.settle(command),
+            | Command::SetDraft { .. } => self.settle(command, at),
             other => return vec![Effect::Perform { client, id, command: other }],
         };
+        self.carried(client, id, subject, change, at)
+    }
+
+    /// A conversation's settings become those of a version.
+    pub(super) fn restore(
+        &mut self,
+        client: ClientId,
+        id: CommandId,
+        conversation: ConversationId,
+        state: Settings,
+        number: u32,
+        at: UnixMs,
+    ) -> Vec<Effect> {
+        let change = self.doc(conversation).map(|doc| {
+            let mut changed = doc.conversation.clone();
+            changed.parameters = state.parameters;
+            changed.row.preset = state.pointed.preset;
+            changed.system = state.pointed.system;
+            settled(&doc.conversation, changed, at, Some(&format!("back to version {number}")), false)
+        });
+        self.carried(client, id, Some(conversation), change, at)
+    }
+
+    /// The effects of a change, or of why there is none.
+    fn carried(
+        &mut self,
+        client: ClientId,
+        id: CommandId,
+        subject: Option<ConversationId>,
+        change: Result<Change>,
+        at: UnixMs,
+    ) -> Vec<Effect> {
         let change = match change {
             Ok(change) => change,
             Err(error) => return vec![Effect::Ack { client, id, result: Err(error) }],
@@ -123,18 +157,17 @@ impl Machine {
             branches: 0,
             unread: false,
             running: 0,
+            // Whoever begins with a model begins with its preset.
+            preset: model.clone().or_else(|| self.default_model().ok()).and_then(|model| self.replica.model(&model)?.card.preset.clone()),
             model,
-            preset: None,
         };
         let conversation =
             Conversation { row: row.clone(), head: None, system, parameters: set, branches: Default::default(), draft: String::new() };
         let load = Opened { seq: 0, conversation: conversation.clone(), nodes: Vec::new(), contents: Vec::new() };
-        Ok(Change {
-            writes: vec![Write::Conversation(conversation)],
-            load: Some(load),
-            events: vec![EventKind::Row(row)],
-            ..Change::default()
-        })
+        let mut writes = vec![Write::Conversation(conversation.clone())];
+        let begun = Settings::of_conversation(&conversation);
+        writes.extend(Write::versions(&Subject::Conversation(id), &Settings::default(), &begun, at, Some("begun")));
+        Ok(Change { writes, load: Some(load), events: vec![EventKind::Row(row)], ..Change::default() })
     }
 
     fn view(&mut self, client: ClientId, conversation: Option<ConversationId>) -> Result<Change> {
@@ -182,7 +215,9 @@ impl Machine {
         };
         let mut grown = Grown::new(doc);
         let mut change = Change::default();
-        let mut messages = prompt::messages(doc, parent, None);
+        let settings = self.settings(&model, Some(&doc.conversation));
+        let system = settings.system();
+        let mut messages = prompt::messages(doc, system, parent, None);
         let mut under = parent;
         if let Some((id, content)) = user {
             let text = crate::proto::content_text(&content);
@@ -192,7 +227,7 @@ impl Machine {
             if doc.node(id).is_some() {
                 return Err(Error::new(Kind::Usage, "This message was sent already."));
             }
-            messages = prompt::messages(doc, parent, Some(&text));
+            messages = prompt::messages(doc, system, parent, Some(&text));
             let node = fresh(id, parent, Role::User, State::Sent, at, &content);
             grown.node(&mut change, node, content);
             under = Some(id);
@@ -205,7 +240,7 @@ impl Machine {
             let known = doc.node(old).filter(|old| old.role == Role::Assistant && old.parent == parent);
             known.ok_or_else(|| no_message("the answer to continue"))?;
             begun = doc.content(old).cloned().unwrap_or_default();
-            messages = prompt::messages(doc, Some(old), None);
+            messages = prompt::messages(doc, system, Some(old), None);
         }
         let continues_text = continues.is_some() && !crate::proto::content_text(&begun).is_empty();
         if !continues_text {
@@ -228,22 +263,21 @@ impl Machine {
         grown.conversation.row.model = Some(model.clone());
         grown.conversation.row.running += 1;
         grown.conversation.draft.clear();
-        let settings = Start {
-            conversation,
+        let parameters = settings.parameters();
+        change.writes.push(Write::Used {
             node: answer,
-            run,
-            model: model.clone(),
-            messages,
-            parameters: doc.conversation.parameters.clone(),
-            continues: continues_text,
-        };
+            parameters: parameters.clone(),
+            system: settings.system().map(str::to_owned),
+            subjects: settings.used.into_iter().chain([Subject::Conversation(conversation)]).collect(),
+        });
+        let start = Start { conversation, node: answer, run, model: model.clone(), messages, parameters, continues: continues_text };
         grown.finish(&mut change, doc, answer, at);
         if self.last_model().as_ref() != Some(&model) {
             let value = serde_json::to_value(&model).unwrap_or_default();
             change.writes.push(Write::Setting { key: LAST_MODEL.to_owned(), value: value.clone() });
             change.events.push(EventKind::Setting { key: LAST_MODEL.to_owned(), value });
         }
-        change.start = Some(settings);
+        change.start = Some(start);
         Ok(change)
     }
 
@@ -351,23 +385,16 @@ impl Machine {
     }
 
     /// Changes of a conversation's own fields.
-    fn settle(&self, command: Command) -> Result<Change> {
+    fn settle(&self, command: Command, at: UnixMs) -> Result<Change> {
         let Some(id) = subject(&command) else { return Ok(Change::default()) };
-        let mut changed = self.doc(id)?.conversation.clone();
+        let before = &self.doc(id)?.conversation;
+        let mut changed = before.clone();
         let mut lazy = false;
         match command {
             Command::Rename { title, .. } => changed.row.title = name("title", &title)?,
             Command::SetSystem { text, .. } => changed.system = text.filter(|t| !t.trim().is_empty()),
-            Command::SetParameter { key, value, .. } => match value {
-                Some(value) => {
-                    parameters::check(&key, &value)?;
-                    changed.parameters.0.insert(key, value);
-                }
-                None => {
-                    parameters::find(&key).map_or_else(|| parameters::parse(&key, "").map(drop), |_| Ok(()))?;
-                    changed.parameters.0.remove(&key);
-                }
-            },
+            Command::SetParameters { changes, .. } => changed.parameters = settings::change(&changed.parameters, &changes)?,
+            Command::SetPreset { preset, .. } => changed.row.preset = preset.map(|name| self.preset(&name)).transpose()?,
             Command::SetModel { model, .. } => changed.row.model = Some(model),
             Command::SetDraft { text, .. } => {
                 changed.draft = text;
@@ -375,12 +402,32 @@ impl Machine {
             }
             _ => {}
         }
-        let mut events = vec![EventKind::Conversation(changed.clone())];
-        if !lazy {
-            events.push(EventKind::Row(changed.row.clone()));
-        }
-        Ok(Change { writes: vec![Write::Conversation(changed)], events, lazy, ..Change::default() })
+        Ok(settled(before, changed, at, None, lazy))
     }
+
+    /// The name of a preset that a conversation can have, as it is written.
+    fn preset(&self, name: &str) -> Result<String> {
+        let presets = &self.replica.presets;
+        let preset = settings::find(presets, name).ok_or_else(|| settings::no_preset(presets, name))?;
+        if preset.kind != PresetKind::Preset {
+            let (name, noun) = (quoted(&preset.name), preset.kind.noun());
+            return Err(Error::new(Kind::Usage, format!("{name} is a {noun}: models and groups point to it, conversations have presets."))
+                .hint("`:preset` lists those that there are."));
+        }
+        Ok(preset.name.clone())
+    }
+}
+
+/// A conversation's own fields were changed: what is written and told, with a version when its settings are others.
+fn settled(before: &Conversation, changed: Conversation, at: UnixMs, why: Option<&str>, lazy: bool) -> Change {
+    let subject = Subject::Conversation(changed.row.id);
+    let mut writes = vec![Write::Conversation(changed.clone())];
+    writes.extend(Write::versions(&subject, &Settings::of_conversation(before), &Settings::of_conversation(&changed), at, why));
+    let mut events = vec![EventKind::Conversation(changed.clone())];
+    if !lazy {
+        events.push(EventKind::Row(changed.row));
+    }
+    Change { writes, events, lazy, ..Change::default() }
 }
 
 /// A conversation to which nodes are being added.

@@ -15,11 +15,12 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 
 use super::prompt::{self, Message};
+use super::settings::{self, Effective, Own, Sources, State as Settings};
 use super::{Replica, Write};
 use crate::error::Error;
 use crate::proto::{
-    Ack, ClientId, Command, CommandId, Content, ConversationId, DeltaKind, EventKind, Figures, Finish, ModelRef, NodeId, Opened,
-    Parameters, Progress, RunId, State, UnixMs,
+    Ack, Card, ClientId, Command, CommandId, Content, Conversation, ConversationId, DeltaKind, EventKind, Figures, Finish, ModelRef,
+    NodeId, Opened, Parameters, Progress, RunId, State, UnixMs,
 };
 
 pub use runs::measure;
@@ -39,6 +40,8 @@ pub enum Input {
     Figures { node: NodeId, figures: Figures },
     /// A running answer ended. An error of kind `Cancelled` means that a person stopped it, `HostGone` that the host ends.
     Ended { node: NodeId, result: Result<Finish, Error> },
+    /// A conversation's settings become those of an earlier version.
+    Restore { client: ClientId, id: CommandId, conversation: ConversationId, state: Settings, number: u32 },
     /// Write down what running answers have so far.
     Checkpoint,
     /// A client is gone; what it looked at is not looked at by it any more.
@@ -151,6 +154,15 @@ impl Machine {
         }
     }
 
+    /// The settings in force for a model, in a conversation or by itself.
+    #[must_use]
+    pub fn settings(&self, model: &ModelRef, conversation: Option<&Conversation>) -> Effective {
+        let none = Card::default();
+        let card = self.replica.model(model).map_or(&none, |info| &info.card);
+        let sources = Sources { presets: &self.replica.presets, groups: &self.replica.groups, model: Some((model, card)) };
+        settings::effective(sources, conversation.map(Own::of).unwrap_or_default())
+    }
+
     /// Lets go of conversations that nobody looks at and nothing runs in. The unsaved ones stay.
     pub fn evict(&mut self) {
         let keep: HashSet<ConversationId> = self
@@ -205,6 +217,7 @@ impl Machine {
                 Vec::new()
             }
             Input::Ended { node, result } => self.ended(node, result, at),
+            Input::Restore { client, id, conversation, state, number } => self.restore(client, id, conversation, state, number, at),
             Input::Checkpoint => self.checkpoint(),
             Input::ClientGone { client } => {
                 self.views.remove(&client);

@@ -82,6 +82,11 @@ impl Disk {
             | Write::Card { .. }
             | Write::Download(_)
             | Write::ForgetDownload { .. }
+            | Write::Used { .. }
+            | Write::Version { .. }
+            | Write::Preset { .. }
+            | Write::PresetRenamed { .. }
+            | Write::Group { .. }
             | Write::Applied { .. } => {}
         }
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::core::Doc;
 use crate::error::Kind;
-use crate::proto::{Event, Figure, IdGen, Part, Role, content_text};
+use crate::proto::{Event, Figure, IdGen, Part, Role, Subject, content_text};
 
 /// Carries out effects as the host does, on nothing but memory.
 struct Bench {
@@ -265,8 +265,8 @@ fn bad_parameters_and_names_are_refused() {
     let mut b = Bench::new();
     let conversation = b.conversation;
     for command in [
-        Command::SetParameter { conversation, key: "temperature".into(), value: Some("hot".into()) },
-        Command::SetParameter { conversation, key: "nonsense".into(), value: None },
+        Command::SetParameters { subject: Subject::Conversation(conversation), changes: vec![("temperature".into(), Some("hot".into()))] },
+        Command::SetParameters { subject: Subject::Conversation(conversation), changes: vec![("nonsense".into(), None)] },
         Command::Rename { conversation, title: " \n ".into() },
     ] {
         b.run(command.clone());
@@ -283,9 +283,9 @@ fn usage_takes_the_servers_count_where_there_is_one() {
     b.write(answer, "hi there");
     b.feed(Input::Figures { node: answer, figures: Figures { prompt_tokens: Some(Figure::server(1000.0)), ..Figures::default() } });
     b.end(answer);
-    let usage = prompt::usage(b.doc(), Some(answer), "next");
+    let usage = prompt::usage(b.doc(), None, Some(answer), "next");
     assert!(usage.measured && (1005..1030).contains(&usage.tokens), "{usage:?}");
-    assert!(!prompt::usage(b.doc(), None, "next").measured);
+    assert!(!prompt::usage(b.doc(), None, None, "next").measured);
 }
 
 #[test]

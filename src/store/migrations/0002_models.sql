@@ -27,7 +27,7 @@ CREATE TABLE version (
     at         INTEGER NOT NULL,
     about      TEXT NOT NULL,
     parameters INTEGER NOT NULL REFERENCES parameter_version (key),
-    preset     TEXT, -- of a preset: all of it
+    beside     TEXT NOT NULL, -- JSON: what it pointed to; of a preset all of it
     UNIQUE (subject, number)
 ) STRICT;
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Action, Invocation};
 use crate::core::parameters;
 use crate::error::{Error, Kind};
-use crate::proto::{BackendKind, Command, Content, ConversationId, DownloadState, NodeId, Part, Query, Role, State, content_text};
+use crate::proto::{BackendKind, Command, Content, ConversationId, DownloadState, NodeId, Part, Query, Role, State, Subject, content_text};
 use crate::tui::command_line::{Slash, slash};
 use crate::tui::composer::{Edit, Outcome as Edited};
 use crate::tui::format;
@@ -141,7 +141,7 @@ fn ready(model: &mut Model) -> bool {
 fn fits(model: &mut Model, text: &str) -> bool {
     let Some(context) = model.shared.context() else { return true };
     let usage = model.shared.usage(text);
-    let reserve = model.shared.parameters().integer("max_tokens").and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+    let reserve = model.shared.settings().parameters().integer("max_tokens").and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
     if usage.tokens.saturating_add(reserve) <= context {
         return true;
     }
@@ -170,9 +170,12 @@ pub fn ensure_conversation(model: &mut Model) -> ConversationId {
     let id: ConversationId = model.ids.fresh();
     let view = &mut model.shared.view;
     let (system, parameters) = (view.system.take(), std::mem::take(&mut view.parameters));
-    let chosen = view.model.take();
+    let (chosen, preset) = (view.model.take(), view.preset.take());
     super::conversations::begin(model, id, system.clone(), parameters.clone(), chosen.clone());
     model.post_for(Command::NewConversation { id, title: None, system, parameters, model: chosen, saved: true }, Waiting::Quiet);
+    if let Some(preset) = preset {
+        model.post(Command::SetPreset { conversation: id, preset });
+    }
     model.post(Command::View { conversation: Some(id) });
     id
 }
@@ -454,7 +457,10 @@ pub fn set(model: &mut Model, args: &[String]) {
     let said = format!("{key} is {} from the next answer on.", drawable(&shown));
     match model.shared.view.conversation {
         Some(conversation) => {
-            model.post_for(Command::SetParameter { conversation, key: key.clone(), value }, Waiting::Say(said));
+            model.post_for(
+                Command::SetParameters { subject: Subject::Conversation(conversation), changes: vec![(key.clone(), value)] },
+                Waiting::Say(said),
+            );
         }
         None => {
             let parameters = &mut model.shared.view.parameters.0;

@@ -285,7 +285,10 @@ fn parameters_are_checked_before_they_are_sent() {
     assert!(bench.shows("from 0 to 2"));
     bench.keys(":set temperature 0.7<Enter>");
     assert!(
-        bench.posted().iter().any(|c| matches!(c, Command::SetParameter { key, value: Some(v), .. } if key == "temperature" && *v == 0.7))
+        bench
+            .posted()
+            .iter()
+            .any(|c| matches!(c, Command::SetParameters { changes, .. } if *changes == [("temperature".to_owned(), Some(0.7.into()))]))
     );
 }
 

@@ -390,8 +390,30 @@ async fn the_preview_is_the_prompt_itself() {
     assert_eq!(preview.body, "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n");
     assert!(preview.notes.iter().any(|n| n.contains("no chat template")));
     assert_eq!(place.state().await, ModelState::Unloaded, "a look loads nothing");
+    let set = place.engine.preview(&request(user("hello"), &[("top_k", json!(7)), ("grammar", json!("x"))]));
+    assert!(set.notes.contains(&"The engine is asked with temperature 0.0, top_k 7.".to_owned()), "{:?}", set.notes);
     let lost = place.engine.preview(&Request { model: "nobody".into(), ..request(user("x"), &[]) });
     assert!(lost.body.is_empty() && lost.notes[0].contains("nobody"));
+}
+
+/// `stop`, `max_tokens` and `thinking` are read where the answer is made; the tests above hold them.
+#[test]
+fn every_parameter_of_the_table_reaches_the_engine() {
+    use super::super::answer::context_of;
+    use super::super::sample::Settings;
+    let derived = |p: &Parameters| (Settings::from_parameters(p, 1), context_of(p, 100_000), super::super::keep_alive(p));
+    let plain = derived(&Parameters::default());
+    for parameter in crate::core::parameters::PARAMETERS.iter().filter(|p| p.kinds.contains(&crate::proto::BackendKind::Embedded)) {
+        let text = match parameter.key {
+            "stop" | "max_tokens" | "thinking" => continue,
+            "temperature" | "top_p" | "min_p" | "repeat_penalty" => "0.33",
+            "keep_alive" => "7m",
+            _ => "77",
+        };
+        let value = crate::core::parameters::parse(parameter.key, text).unwrap().unwrap();
+        let set = Parameters([(parameter.key.to_owned(), value)].into());
+        assert_ne!(derived(&set), plain, "{}", parameter.key);
+    }
 }
 
 #[test]

@@ -2,7 +2,15 @@
 //!
 //! Invariant: a value that [`check`] let through has the table's type and lies in its range, so a backend need not check again.
 
+mod rules;
+mod table;
+#[cfg(test)]
+mod tests;
+
 use serde_json::Value;
+
+pub use rules::{Facts, Problem, problems};
+pub use table::PARAMETERS;
 
 use crate::error::{Error, Kind, Result};
 use crate::proto::{BackendKind, Parameters};
@@ -24,10 +32,37 @@ pub enum Type {
     Strings {
         most: usize,
     },
+    /// A text, perhaps of many lines, of so many bytes at most.
+    Text {
+        most: usize,
+    },
     /// A duration (`5m`, `30s`, `0`, `-1` for ever).
     Duration,
     /// A JSON object.
     Json,
+}
+
+/// What a parameter is about: the headings of the editor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Section {
+    Sampling,
+    Penalties,
+    Output,
+    Context,
+    Loading,
+}
+
+impl Section {
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Sampling => "Sampling",
+            Self::Penalties => "Penalties",
+            Self::Output => "Output",
+            Self::Context => "Context and cache",
+            Self::Loading => "Loading",
+        }
+    }
 }
 
 /// One parameter.
@@ -35,119 +70,38 @@ pub enum Type {
 pub struct Parameter {
     pub key: &'static str,
     pub kind: Type,
+    pub section: Section,
     /// One line for help and completion.
     pub about: &'static str,
     /// The default, in words.
     pub default: &'static str,
-    /// Changing it makes the model load again.
+    /// The default of kinds where it is another.
+    pub defaults: &'static [(BackendKind, &'static str)],
+    /// A load setting: it belongs into templates of load settings, and goes along when a model is started.
     pub load: bool,
     /// Kinds that take it.
     pub kinds: &'static [BackendKind],
 }
 
-const ALL: &[BackendKind] = &[BackendKind::Ollama, BackendKind::LlamaServer, BackendKind::OpenAi, BackendKind::Embedded];
-const LOCAL: &[BackendKind] = &[BackendKind::Ollama, BackendKind::LlamaServer, BackendKind::Embedded];
-const SERVERS: &[BackendKind] = &[BackendKind::Ollama, BackendKind::LlamaServer, BackendKind::OpenAi];
+impl Parameter {
+    /// The default with this kind, in words.
+    #[must_use]
+    pub fn default_of(&self, kind: Option<BackendKind>) -> &'static str {
+        self.defaults.iter().find(|(of, _)| Some(*of) == kind).map_or(self.default, |(_, words)| words)
+    }
 
-/// Every parameter, in the order in which people meet them.
-pub const PARAMETERS: &[Parameter] = &[
-    Parameter {
-        key: "temperature",
-        kind: Type::Number { min: 0.0, max: 2.0 },
-        about: "How freely words are chosen: 0 always takes the likeliest",
-        default: "the backend's (often 0.8)",
-        load: false,
-        kinds: ALL,
-    },
-    Parameter {
-        key: "top_p",
-        kind: Type::Number { min: 0.0, max: 1.0 },
-        about: "Choose among the likeliest tokens that together have this probability",
-        default: "the backend's (often 0.95)",
-        load: false,
-        kinds: ALL,
-    },
-    Parameter {
-        key: "top_k",
-        kind: Type::Integer { min: 0, max: 100_000 },
-        about: "Choose among this many likeliest tokens; 0 is all",
-        default: "the backend's (often 40)",
-        load: false,
-        kinds: LOCAL,
-    },
-    Parameter {
-        key: "min_p",
-        kind: Type::Number { min: 0.0, max: 1.0 },
-        about: "Leave out tokens less likely than this share of the likeliest",
-        default: "the backend's (often 0.05)",
-        load: false,
-        kinds: LOCAL,
-    },
-    Parameter {
-        key: "repeat_penalty",
-        kind: Type::Number { min: 0.0, max: 10.0 },
-        about: "Above 1: makes what was said lately less likely",
-        default: "the backend's (often 1.0 or 1.1)",
-        load: false,
-        kinds: LOCAL,
-    },
-    Parameter {
-        key: "max_tokens",
-        kind: Type::Integer { min: 1, max: 10_000_000 },
-        about: "The longest answer, in tokens",
-        default: "until the model ends or the context is full",
-        load: false,
-        kinds: ALL,
-    },
-    Parameter {
-        key: "seed",
-        kind: Type::Integer { min: 0, max: 0xFFFF_FFFF },
-        about: "The same seed and prompt give the same answer, as far as the backend can",
-        default: "a new one each time",
-        load: false,
-        kinds: ALL,
-    },
-    Parameter {
-        key: "stop",
-        kind: Type::Strings { most: 16 },
-        about: "End the answer before any of these texts (separated by commas)",
-        default: "none",
-        load: false,
-        kinds: ALL,
-    },
-    Parameter {
-        key: "context",
-        kind: Type::Integer { min: 16, max: 100_000_000 },
-        about: "The context to load the model with, in tokens",
-        default: "the backend's",
-        load: true,
-        kinds: &[BackendKind::Ollama, BackendKind::Embedded],
-    },
-    Parameter {
-        key: "keep_alive",
-        kind: Type::Duration,
-        about: "How long the model stays loaded after an answer (5m, 1h, 0, -1 for ever)",
-        default: "the backend's (often 5m)",
-        load: false,
-        kinds: &[BackendKind::Ollama, BackendKind::Embedded],
-    },
-    Parameter {
-        key: "thinking",
-        kind: Type::Word(&["on", "off", "low", "medium", "high"]),
-        about: "Whether, or how hard, a thinking model thinks first",
-        default: "the model's",
-        load: false,
-        kinds: ALL,
-    },
-    Parameter {
-        key: "json_schema",
-        kind: Type::Json,
-        about: "The answer is JSON that fits this schema ({} is any JSON object)",
-        default: "none",
-        load: false,
-        kinds: SERVERS,
-    },
-];
+    /// Whether a loaded model must be loaded again for a change to hold. The engine inside arbour bounds each answer anew.
+    #[must_use]
+    pub fn reloads(&self, kind: BackendKind) -> bool {
+        self.load && kind != BackendKind::Embedded && self.kinds.contains(&kind)
+    }
+
+    /// Whether it goes along when a model is started.
+    #[must_use]
+    pub fn starts(&self) -> bool {
+        self.load || self.key == "keep_alive"
+    }
+}
 
 /// The table's entry for a key.
 #[must_use]
@@ -163,6 +117,7 @@ pub fn range(kind: Type) -> String {
         Type::Integer { min, max } => format!("a whole number from {min} to {max}"),
         Type::Word(words) => format!("one of {}", words.join(", ")),
         Type::Strings { most } => format!("up to {most} texts separated by commas"),
+        Type::Text { most } => format!("a text of up to {most} bytes"),
         Type::Duration => "a duration such as 30s, 5m or 1h, or 0, or -1 for ever".to_owned(),
         Type::Json => "a JSON object".to_owned(),
     }
@@ -182,7 +137,7 @@ pub fn parse(key: &str, text: &str) -> Result<Option<Value>> {
     let value = match parameter.kind {
         Type::Number { .. } => text.parse::<f64>().ok().filter(|n| n.is_finite()).map(Value::from).ok_or_else(wrong)?,
         Type::Integer { .. } => text.parse::<i64>().map(Value::from).map_err(|_| wrong())?,
-        Type::Word(_) | Type::Duration => Value::from(text),
+        Type::Word(_) | Type::Duration | Type::Text { .. } => Value::from(text),
         Type::Strings { .. } => Value::from(split(text)),
         Type::Json => serde_json::from_str(text).map_err(|e| wrong().cause(e))?,
     };
@@ -224,6 +179,7 @@ pub fn check(key: &str, value: &Value) -> Result<()> {
         Type::Strings { most } => value.as_array().is_some_and(|items| {
             !items.is_empty() && items.len() <= most && items.iter().all(|s| s.as_str().is_some_and(|s| !s.is_empty()))
         }),
+        Type::Text { most } => value.as_str().is_some_and(|text| !text.is_empty() && text.len() <= most),
         Type::Duration => value.as_str().is_some_and(|text| seconds(text).is_some()),
         Type::Json => value.is_object(),
     };
@@ -281,52 +237,4 @@ fn unknown(key: &str) -> Error {
 
 fn wrong(parameter: &Parameter) -> Error {
     Error::new(Kind::Usage, format!("{} takes {}.", parameter.key, range(parameter.kind))).hint(format!("{}.", parameter.about))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_what_people_type() {
-        assert_eq!(parse("temperature", "0.7").unwrap(), Some(Value::from(0.7)));
-        assert_eq!(parse("temperature", " default ").unwrap(), None);
-        assert_eq!(parse("stop", r"END,\n\n,a\,b").unwrap(), Some(Value::from(vec!["END", "\n\n", "a,b"])));
-        assert_eq!(parse("seed", "42").unwrap(), Some(Value::from(42)));
-        assert_eq!(parse("json_schema", "{}").unwrap(), Some(serde_json::json!({})));
-        assert_eq!(parse("keep_alive", "-1").unwrap(), Some(Value::from("-1")));
-    }
-
-    #[test]
-    fn says_what_a_parameter_takes() {
-        for (key, text, said) in [
-            ("temperature", "hot", "temperature takes a number from 0 to 2."),
-            ("temperature", "3", "temperature takes a number from 0 to 2."),
-            ("temperature", "NaN", "temperature takes a number from 0 to 2."),
-            ("top_k", "1.5", "top_k takes a whole number from 0 to 100000."),
-            ("thinking", "maybe", "thinking takes one of on, off, low, medium, high."),
-            ("keep_alive", "soon", "keep_alive takes a duration such as 30s, 5m or 1h, or 0, or -1 for ever."),
-            ("json_schema", "[1]", "json_schema takes a JSON object."),
-        ] {
-            assert_eq!(parse(key, text).unwrap_err().message, said, "{key} {text}");
-        }
-        assert_eq!(parse("temprature", "1").unwrap_err().hints, ["Did you mean temperature?"]);
-    }
-
-    #[test]
-    fn what_is_shown_can_be_typed_again() {
-        for (key, text) in [("stop", r"a\,b,\n"), ("temperature", "0.25"), ("keep_alive", "5m"), ("json_schema", r#"{"type":"object"}"#)] {
-            let value = parse(key, text).unwrap().unwrap();
-            assert_eq!(parse(key, &show(&value)).unwrap(), Some(value), "{key}");
-        }
-    }
-
-    #[test]
-    fn durations() {
-        assert_eq!(seconds("5m"), Some(Some(300)));
-        assert_eq!(seconds("0"), Some(Some(0)));
-        assert_eq!(seconds("-1"), Some(None));
-        assert_eq!(seconds("5 minutes"), None);
-        assert_eq!(seconds("99999999999999999999h"), None);
-    }
 }
