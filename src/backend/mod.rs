@@ -10,6 +10,7 @@ pub mod discover;
 pub mod embedded;
 pub mod failure;
 pub mod fault;
+pub mod gguf;
 pub mod http;
 mod llama_server;
 pub mod ndjson;

@@ -8,6 +8,7 @@
 pub mod cards;
 pub mod estimate;
 pub mod filter;
+pub mod fit;
 pub mod machine;
 pub mod names;
 pub mod parameters;

@@ -18,9 +18,14 @@ pub struct Anatomy {
     pub heads: u32,
     /// Heads of keys and values of each layer; one number where all are alike. 0: that layer keeps none.
     pub kv_heads: Vec<u32>,
-    /// Numbers of one key, and of one value.
+    /// Numbers of one key, and of one value (0: values lie in the keys, as in DeepSeek's latent attention).
     pub head_k: u32,
     pub head_v: u32,
+    /// The same in windowed layers, where they differ.
+    pub windowed_head_k: Option<u32>,
+    pub windowed_head_v: Option<u32>,
+    /// Numbers between the two halves of the widest feed-forward layer (of a mixture: of all experts that one token uses).
+    pub inner: u32,
     /// Layers that look back only so many tokens keep no more than those.
     pub window: Option<u32>,
     /// For each layer whether it is windowed; empty: none, or all where the file does not tell.
@@ -34,6 +39,10 @@ pub struct Anatomy {
     pub layer_weights: Vec<u64>,
     pub input_weights: u64,
     pub output_weights: u64,
+    /// The input serves as output too; on a GPU it is there a second time.
+    pub tied: bool,
+    /// The part that reads images, when it is loaded too, in bytes.
+    pub projector: u64,
     /// Where the figures come from: `the file`, `Ollama`, `llama-server`.
     pub source: String,
 }

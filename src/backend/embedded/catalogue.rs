@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::gguf::{Header, Want, shown};
 use super::matrix;
 use super::shape::Shape;
 use super::template;
+use crate::backend::gguf::{Header, Want, part_of, shown};
 use crate::error::{Error, Kind, Result};
 use crate::sanitise::cut;
 
@@ -133,23 +133,6 @@ fn summarise(path: &Path, size: u64) -> Summary {
         thinks: template::thinks(&header),
         error,
     }
-}
-
-/// A file name taken apart: `name-00001-of-00003.gguf`.
-struct Part {
-    stem: String,
-    number: u32,
-    of: u32,
-}
-
-fn part_of(path: &Path) -> Option<Part> {
-    let stem = cut(&path.file_stem()?.to_string_lossy(), 120).into_owned();
-    let split = stem.rsplit_once("-of-").and_then(|(front, of)| {
-        let (name, number) = front.rsplit_once('-')?;
-        let digits = |s: &str| (s.len() == 5).then(|| s.parse::<u32>().ok()).flatten();
-        Some(Part { stem: name.to_owned(), number: digits(number)?, of: digits(of)? })
-    });
-    Some(split.unwrap_or(Part { stem, number: 1, of: 1 }))
 }
 
 fn in_parts(path: &Path, of: u32) -> Error {

@@ -14,11 +14,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
 use super::answer::{self, Conversations};
-use super::gguf::{Header, Want};
 use super::matrix::Code;
 use super::model::Model;
 use super::template::Template;
 use super::tokenizer::Tokenizer;
+use crate::backend::gguf::{Header, Want};
 use crate::backend::{Request, Sink};
 use crate::error::{Error, Kind, Result};
 use crate::proto::{Figure, Figures, Finish, ModelState, State, UnixMs};

@@ -10,11 +10,12 @@ use std::io::{Read, Seek, SeekFrom};
 use candle_core::CpuStorage;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor, QuantizedType};
 
-use super::gguf::{Header, TensorInfo, shown};
+use super::kinds;
 #[cfg(target_arch = "x86_64")]
 use super::packed::{Packed, Rounded, Stored};
 #[cfg(target_arch = "x86_64")]
 use super::simd::{self, V3};
+use crate::backend::gguf::{Header, TensorInfo, shown};
 use crate::error::{Error, Kind, Result};
 use crate::sanitise::cut;
 
@@ -275,7 +276,7 @@ impl<'a> Loader<'a> {
         if info.shape != [rows, columns] {
             return Err(misshapen(self.header, name, &info.shape, &[rows, columns]));
         }
-        let Some(dtype) = info.kind.dtype else { return Err(unsupported(info.kind.name)) };
+        let Some(dtype) = kinds::dtype(info.kind) else { return Err(unsupported(info.kind.name)) };
         #[cfg(target_arch = "x86_64")]
         if let (Code::Wide(simd), Some(stored)) = (self.code, Stored::named(info.kind.name)) {
             let packed = self.packed(info, stored, columns)?;
@@ -299,7 +300,7 @@ impl<'a> Loader<'a> {
         if info.shape != [length] {
             return Err(misshapen(self.header, name, &info.shape, &[length]));
         }
-        let Some(dtype) = info.kind.dtype else { return Err(unsupported(info.kind.name)) };
+        let Some(dtype) = kinds::dtype(info.kind) else { return Err(unsupported(info.kind.name)) };
         let raw = self.bytes(info.offset, info.size)?;
         floats(&*dtype.from_data(Cow::Owned(raw)), length)
     }
@@ -363,7 +364,7 @@ fn raw_of(block: Box<dyn QuantizedType>, count: usize) -> Result<Vec<u8>> {
 /// # Errors
 /// `Kind::Unsupported`.
 pub fn runnable(header: &Header) -> Result<()> {
-    match header.tensors.values().find(|t| t.kind.dtype.is_none()) {
+    match header.tensors.values().find(|t| kinds::dtype(t.kind).is_none()) {
         Some(tensor) => Err(unsupported(tensor.kind.name)),
         None => Ok(()),
     }

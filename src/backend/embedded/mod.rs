@@ -1,7 +1,7 @@
 //! The embedded engine: GGUF models run by arbour itself, on the CPU.
 //!
 //! Owns: the list of files (`catalogue`), one thread per loaded model (`instance`), and everything from a file's bytes to text:
-//! `gguf` → `shape` → `matrix`/`packed`/`simd` → `model`/`attention`/`cache`, `tokenizer`/`pre`/`spm`, `template`, `sample`, `stream`, `answer`.
+//! `shape` → `matrix`/`packed`/`simd` → `model`/`attention`/`cache`, `tokenizer`/`pre`/`spm`, `template`, `sample`, `stream`, `answer`.
 //! Refuses: downloads (`fetch`), the database, conversations. Invariant: nothing is loaded unless somebody starts a model or asks
 //! it, and a file that cannot be run says why.
 
@@ -9,7 +9,6 @@ mod answer;
 mod attention;
 mod cache;
 mod catalogue;
-mod gguf;
 mod instance;
 mod kinds;
 mod matrix;
@@ -35,10 +34,10 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use self::catalogue::{Catalogue, Entry};
-use self::gguf::{Header, Want};
 use self::instance::{Instance, Job, KEEP_ALIVE, Status, Ticket};
 use self::template::Template;
 use self::tokenizer::Tokenizer;
+use super::gguf::{Header, Want};
 use super::{Backend, Probe, Request, Sink, Spec, Update};
 use crate::error::{Error, Kind, Result};
 use crate::proto::{BackendKind, Finish, ModelInfo, ModelState, Parameters, Progress, RequestPreview, State};

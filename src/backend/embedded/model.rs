@@ -6,11 +6,11 @@
 
 use super::attention::{self, Layout};
 use super::cache::Cache;
-use super::gguf::Header;
 use super::matrix::{Buffers, Code, Loader, Matrix, times};
 use super::shape::{Activation, Rope, Shape};
 use super::simd::{self, Work};
 use super::tokenizer::Token;
+use crate::backend::gguf::Header;
 use crate::error::{Error, Kind, Result};
 
 struct Layer {

@@ -3,7 +3,7 @@
 //! Owns: the table. The patterns are those of llama.cpp's `llama-vocab.cpp` (MIT), written in Unicode classes where it spells ranges
 //! out. Invariant: an unknown name gets GPT-2's rules and `known: false`, so that the caller can say so.
 
-use super::gguf::Header;
+use crate::backend::gguf::Header;
 use crate::sanitise::cut;
 
 /// How text is cut before merges apply.

@@ -3,7 +3,7 @@
 //! Owns: the table of architectures. Invariant: every size is checked against the others and against bounds before a weight is
 //! read, so that later code may multiply without overflow.
 
-use super::gguf::{Header, shown};
+use crate::backend::gguf::{Header, shown};
 use crate::error::{Error, Kind, Result};
 use crate::sanitise::cut;
 

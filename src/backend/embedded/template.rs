@@ -6,9 +6,9 @@
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, Value, context};
 
-use super::gguf::Header;
 use super::pre;
 use crate::backend::Message;
+use crate::backend::gguf::Header;
 use crate::error::{Error, Kind, Result};
 use crate::proto::Role;
 use crate::sanitise::cut;

@@ -13,9 +13,9 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::tokenizer::SplitDelimiterBehavior;
 
-use super::gguf::Header;
 use super::pre;
 use super::spm::Spm;
+use crate::backend::gguf::Header;
 use crate::error::{Error, Kind, Result};
 use crate::sanitise::cut;
 
@@ -218,7 +218,7 @@ fn token(id: usize) -> Token {
 }
 
 fn damaged(header: &Header, what: &str) -> Error {
-    Error::new(Kind::File, format!("{} {what}, so it cannot be run.", super::gguf::shown(&header.path)))
+    Error::new(Kind::File, format!("{} {what}, so it cannot be run.", crate::backend::gguf::shown(&header.path)))
         .hint("Take another GGUF file of this model.")
 }
 

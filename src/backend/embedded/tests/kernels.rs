@@ -3,10 +3,10 @@
 use candle_core::quantized::GgmlDType;
 use proptest::prelude::*;
 
-use super::super::gguf::{Header, Want};
 use super::super::matrix::{Buffers, Code, Loader, Matrix, times};
 use super::super::simd;
 use super::{Writer, noise, stored};
+use crate::backend::gguf::{Header, Want};
 
 const KINDS: [(GgmlDType, u32); 10] = [
     (GgmlDType::F32, 0),

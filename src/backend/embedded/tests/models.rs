@@ -8,11 +8,11 @@ use candle_core::{Device, Tensor};
 use candle_transformers::models::{quantized_gemma3, quantized_llama, quantized_phi3, quantized_qwen2, quantized_qwen3};
 
 use super::super::cache::Cache;
-use super::super::gguf::{Header, Want};
 use super::super::matrix::Code;
 use super::super::model::Model;
 use super::super::shape::Activation;
 use super::{Writer, noise};
+use crate::backend::gguf::{Header, Want};
 use crate::error::Kind;
 
 const VOCABULARY: usize = 50;

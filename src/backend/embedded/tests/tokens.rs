@@ -1,12 +1,12 @@
 //! Tokenizers and templates from tiny files.
 
-use super::super::gguf::{Header, Want};
 use super::super::pre;
 use super::super::sample::{Sampler, Settings};
 use super::super::template::Template;
 use super::super::tokenizer::Tokenizer;
 use super::Writer;
 use crate::backend::Message;
+use crate::backend::gguf::{Header, Want};
 use crate::error::Kind;
 use crate::proto::{Parameters, Role};
 

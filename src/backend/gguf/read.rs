@@ -1,189 +1,39 @@
 //! Reading the head of a GGUF file: metadata and the list of tensors.
-//!
-//! Owns: the file format (versions 2 and 3, little-endian). Refuses: tensor data (`weights`), what the metadata mean
-//! (`model`, `tokenizer`, `template`). Invariant: nothing is allocated by a claimed size, every length is held against what is
-//! left of the file and against a cap, so a hostile file costs at most [`KEPT_MAX`] bytes and an [`Error`].
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::kinds::{TensorKind, file_type, tensor_kind};
-use crate::error::{Error, Kind, Result};
+use super::kinds::tensor_kind;
+use super::{Header, TensorInfo, Value, Want};
+use crate::error::{Error, Kind};
 use crate::sanitise::cut;
 
 /// The longest string that is kept, in bytes: chat templates run to some 20 KiB.
 const STRING_MAX: u64 = 4 << 20;
 /// The longest array that is kept: the largest vocabularies have some 260,000 entries, merges twice that.
 const ARRAY_MAX: u64 = 4 << 20;
+/// The longest arrays that a listing keeps: of numbers (one for each layer), and of texts (tags, languages).
+const SHORT_NUMBERS: u64 = 4096;
+const SHORT_TEXTS: u64 = 64;
 /// The most metadata entries and tensors: the largest models have some hundreds and some thousands.
-const COUNT_MAX: u64 = 1 << 18;
-/// All metadata that are kept, in bytes.
+pub(super) const COUNT_MAX: u64 = 1 << 18;
+/// All metadata that are kept, in bytes; and by a listing.
 const KEPT_MAX: u64 = 512 << 20;
+const LISTING_MAX: u64 = 64 << 20;
 /// Arrays of arrays go no deeper.
 const DEPTH_MAX: u32 = 4;
 
-/// A metadata value. Integers and floats of all widths are one type each.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    Integer(i64),
-    Float(f64),
-    Bool(bool),
-    Text(String),
-    Texts(Vec<String>),
-    Integers(Vec<i64>),
-    Floats(Vec<f32>),
-    /// An array that was not kept (nested, of booleans, or not asked for), by its length.
-    Skipped(u64),
+/// Reads and checks the head of an open file of this size.
+pub(super) fn head(file: File, size: u64, path: &Path, want: Want) -> Result<Header, Fault> {
+    let most = if want == Want::Listing { LISTING_MAX } else { KEPT_MAX };
+    let mut cursor = Cursor { input: BufReader::with_capacity(1 << 16, file), at: 0, size, kept: 0, most };
+    parse(&mut cursor, path, want)
 }
 
-/// One tensor of the file.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TensorInfo {
-    /// Rows before columns (the file has them the other way round).
-    pub shape: Vec<usize>,
-    pub kind: TensorKind,
-    /// From the start of the file, in bytes.
-    pub offset: u64,
-    /// In bytes.
-    pub size: u64,
-}
-
-/// How much of the metadata is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Want {
-    /// Without arrays: enough to list a model.
-    Listing,
-    Everything,
-}
-
-/// The head of a GGUF file.
-#[derive(Debug, Clone)]
-pub struct Header {
-    pub path: PathBuf,
-    pub metadata: HashMap<String, Value>,
-    pub tensors: HashMap<String, TensorInfo>,
-    pub file_size: u64,
-}
-
-impl Header {
-    /// Reads and checks the head of `path`.
-    ///
-    /// # Errors
-    /// `Kind::File` with a sentence that says what is wrong: not there, no GGUF, cut off, damaged, or made for another machine.
-    pub fn read(path: &Path, want: Want) -> Result<Self> {
-        let name = shown(path);
-        let file = File::open(path).map_err(|e| unreadable(&name, &e))?;
-        let meta = file.metadata().map_err(|e| unreadable(&name, &e))?;
-        if !meta.is_file() {
-            return Err(
-                Error::new(Kind::File, format!("{name} is not a file, so no model can be in it.")).hint("Name the .gguf file itself.")
-            );
-        }
-        let size = meta.len();
-        let mut cursor = Cursor { input: BufReader::with_capacity(1 << 16, file), at: 0, size, kept: 0 };
-        parse(&mut cursor, path, want).map_err(|fault| fault.explain(&name, size))
-    }
-
-    #[must_use]
-    pub fn text(&self, key: &str) -> Option<&str> {
-        match self.metadata.get(key) {
-            Some(Value::Text(text)) => Some(text),
-            _ => None,
-        }
-    }
-
-    #[must_use]
-    pub fn integer(&self, key: &str) -> Option<i64> {
-        match self.metadata.get(key) {
-            Some(Value::Integer(n)) => Some(*n),
-            _ => None,
-        }
-    }
-
-    /// A count or an id; negative and huge values are none.
-    #[must_use]
-    pub fn count(&self, key: &str) -> Option<usize> {
-        self.integer(key).and_then(|n| u32::try_from(n).ok()).map(|n| n as usize)
-    }
-
-    #[must_use]
-    pub fn float(&self, key: &str) -> Option<f64> {
-        match self.metadata.get(key) {
-            Some(Value::Float(x)) => Some(*x),
-            #[expect(clippy::cast_precision_loss, reason = "a whole number where a fraction was allowed; they are small")]
-            Some(Value::Integer(n)) => Some(*n as f64),
-            _ => None,
-        }
-    }
-
-    #[must_use]
-    pub fn flag(&self, key: &str) -> Option<bool> {
-        match self.metadata.get(key) {
-            Some(Value::Bool(b)) => Some(*b),
-            _ => None,
-        }
-    }
-
-    #[must_use]
-    pub fn texts(&self, key: &str) -> Option<&[String]> {
-        match self.metadata.get(key) {
-            Some(Value::Texts(all)) => Some(all),
-            _ => None,
-        }
-    }
-
-    #[must_use]
-    pub fn integers(&self, key: &str) -> Option<&[i64]> {
-        match self.metadata.get(key) {
-            Some(Value::Integers(all)) => Some(all),
-            _ => None,
-        }
-    }
-
-    #[must_use]
-    pub fn floats(&self, key: &str) -> Option<&[f32]> {
-        match self.metadata.get(key) {
-            Some(Value::Floats(all)) => Some(all),
-            _ => None,
-        }
-    }
-
-    /// `general.architecture`, made harmless.
-    #[must_use]
-    pub fn architecture(&self) -> &str {
-        self.text("general.architecture").unwrap_or("unknown")
-    }
-
-    /// A number of the architecture (`llama.block_count`).
-    #[must_use]
-    pub fn arch_key(&self, key: &str) -> String {
-        format!("{}.{key}", self.architecture())
-    }
-
-    /// The storage that most numbers have, as model makers name it (`Q4_1`).
-    #[must_use]
-    pub fn quantisation(&self) -> Option<String> {
-        let by_file_type = self.integer("general.file_type").and_then(file_type);
-        by_file_type.map(str::to_owned).or_else(|| {
-            let mut sizes: HashMap<&'static str, u64> = HashMap::new();
-            for tensor in self.tensors.values() {
-                *sizes.entry(tensor.kind.name).or_default() += tensor.size;
-            }
-            sizes.into_iter().max_by_key(|(_, size)| *size).map(|(name, _)| name.to_owned())
-        })
-    }
-}
-
-/// A file name as it may be shown: harmless, quoted.
-#[must_use]
-pub fn shown(path: &Path) -> String {
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    format!("`{}`", cut(&name, 120))
-}
-
-fn unreadable(name: &str, error: &std::io::Error) -> Error {
+/// A file that cannot be opened or read, for people.
+pub(super) fn unreadable(name: &str, error: &std::io::Error) -> Error {
     let error_kind = error.kind();
     let said = match error_kind {
         std::io::ErrorKind::NotFound => format!("{name} is not there."),
@@ -194,7 +44,7 @@ fn unreadable(name: &str, error: &std::io::Error) -> Error {
 }
 
 /// What can be wrong with a head.
-enum Fault {
+pub(super) enum Fault {
     Io(std::io::Error),
     Magic([u8; 4]),
     Version(u32),
@@ -212,7 +62,7 @@ impl From<std::io::Error> for Fault {
 }
 
 impl Fault {
-    fn explain(self, name: &str, size: u64) -> Error {
+    pub(super) fn explain(self, name: &str, size: u64) -> Error {
         const AGAIN: &str = "Fetch the file again, and compare its size and SHA-256 with those of its source.";
         match self {
             Self::Io(e) => unreadable(name, &e),
@@ -250,6 +100,8 @@ struct Cursor {
     size: u64,
     /// Bytes of metadata that are kept so far.
     kept: u64,
+    /// How many may be.
+    most: u64,
 }
 
 impl Cursor {
@@ -274,8 +126,8 @@ impl Cursor {
 
     fn keep(&mut self, bytes: u64) -> Result<(), Fault> {
         self.kept = self.kept.saturating_add(bytes);
-        if self.kept > KEPT_MAX {
-            return Err(Fault::Odd(format!("it has more than {} MiB of metadata", KEPT_MAX >> 20)));
+        if self.kept > self.most {
+            return Err(Fault::Odd(format!("it has more than {} MiB of metadata", self.most >> 20)));
         }
         Ok(())
     }
@@ -367,9 +219,11 @@ impl Cursor {
             for _ in 0..length {
                 self.array(Want::Listing, depth + 1)?;
             }
-            return Ok(Value::Skipped(length));
+            return Ok(Value::Skipped { of: "lists", length });
         }
-        if want == Want::Listing || code == 7 {
+        let short = length <= if code == 8 { SHORT_TEXTS } else { SHORT_NUMBERS };
+        let kept = depth == 0 && (short || (want == Want::Everything && code != 7));
+        if !kept {
             if code == 8 {
                 for _ in 0..length {
                     let skip = self.string_length()?;
@@ -378,7 +232,7 @@ impl Cursor {
             } else {
                 self.skip(length * width)?;
             }
-            return Ok(Value::Skipped(length));
+            return Ok(Value::Skipped { of: if code == 8 { "texts" } else { "numbers" }, length });
         }
         if length > ARRAY_MAX {
             return Err(Fault::Odd(format!("a list of {length} entries comes")));
@@ -390,6 +244,14 @@ impl Cursor {
                     all.push(self.string()?);
                 }
                 Ok(Value::Texts(all))
+            }
+            7 => {
+                self.keep(length * 8)?;
+                let mut all = Vec::new();
+                for _ in 0..length {
+                    all.push(i64::from(self.bytes::<1>()? != [0]));
+                }
+                Ok(Value::Integers(all))
             }
             6 | 12 => {
                 self.keep(length * 4)?;
@@ -443,11 +305,16 @@ fn parse(cursor: &mut Cursor, path: &Path, want: Want) -> Result<Header, Fault> 
         }
     }
     let mut metadata = HashMap::new();
+    let mut order = Vec::new();
     for _ in 0..entry_count {
         let key = cursor.string()?;
         let code = cursor.u32()?;
         let value = cursor.value(code, want, 0)?;
-        metadata.insert(key, value);
+        cursor.keep(key.len() as u64)?;
+        order.push(key.clone());
+        if metadata.insert(key.clone(), value).is_some() {
+            return Err(Fault::Odd(format!("it has the entry `{}` twice", cut(&key, 60))));
+        }
     }
     let mut listed = Vec::new();
     for _ in 0..tensor_count {
@@ -469,9 +336,11 @@ fn parse(cursor: &mut Cursor, path: &Path, want: Want) -> Result<Header, Fault> 
         if info.offset.checked_add(info.size).is_none_or(|end| end > cursor.size) {
             return Err(Fault::Short);
         }
-        tensors.insert(name, info);
+        if let Some(twice) = tensors.insert(name.clone(), info).map(|_| name) {
+            return Err(Fault::Odd(format!("it has the tensor `{}` twice", cut(&twice, 60))));
+        }
     }
-    Ok(Header { path: path.to_owned(), metadata, tensors, file_size: cursor.size })
+    Ok(Header { path: path.to_owned(), metadata, order, tensors, file_size: cursor.size })
 }
 
 fn tensor(cursor: &mut Cursor) -> Result<TensorInfo, Fault> {
