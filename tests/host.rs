@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "support/herd.rs"]
+mod herd;
+#[path = "host/models.rs"]
+mod models;
 #[path = "host/settings.rs"]
 mod settings;
 #[path = "support/stage.rs"]

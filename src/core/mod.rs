@@ -9,6 +9,7 @@ pub mod cards;
 pub mod estimate;
 pub mod filter;
 pub mod fit;
+pub mod jobs;
 pub mod machine;
 pub mod names;
 pub mod parameters;

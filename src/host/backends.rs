@@ -32,6 +32,13 @@ pub(super) struct Slot {
     pub(super) expires: Option<UnixMs>,
 }
 
+impl Slot {
+    /// When it was asked last; while it is being asked, `now`.
+    pub(super) fn asked(&self, now: Instant) -> Option<Instant> {
+        if self.busy { Some(now) } else { self.asked }
+    }
+}
+
 /// How much is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Depth {

@@ -7,14 +7,17 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
+use super::acts::Acts;
 use super::backends::Backends;
 use super::downloads::Downloads;
 use super::effects::LAST_CONVERSATION;
+use super::jobs;
 use super::life::Life;
 use super::lock::Held;
 use super::options::HostOptions;
 use super::outbox::Outbox;
 use super::runs::{News, Runs};
+use super::schedule::Schedule;
 use super::seats::Seats;
 use super::{Message, Seat};
 use crate::backend::discover::Discovered;
@@ -47,6 +50,7 @@ pub(super) enum Whose {
     Run(NodeId),
     Backend(String),
     Command(Seat, CommandId),
+    Act(ModelRef, u64),
     Discovery,
     Download,
     Other,
@@ -80,6 +84,10 @@ pub(super) struct Host {
     /// What could not be committed yet.
     pub(super) debt: Vec<Write>,
     pub(super) last_ttft: Option<f64>,
+    pub(super) acts: Acts,
+    pub(super) jobs: Schedule,
+    /// Backends that are to be asked soon: many acts at once cost one question each second.
+    pub(super) soon: BTreeMap<String, Instant>,
     /// What people keep about models, listed or not.
     pub(super) cards: BTreeMap<ModelRef, Card>,
     /// Somebody who is here asked what the runs of models say.
@@ -125,6 +133,10 @@ impl Host {
         machine.replica.last = last.and_then(|id| id.as_str()?.parse().ok());
         let mut found: Vec<(Level, Error)> = options.problems.iter().map(|problem| (Level::Warning, problem.clone())).collect();
         found.extend(was_interrupted(&recovered));
+        if let Some(told) = jobs::left_behind(machine.replica.settings.remove(jobs::GOING).as_ref()) {
+            store.write(vec![Write::Setting { key: jobs::GOING.to_owned(), value: serde_json::Value::Array(Vec::new()) }], false).await?;
+            found.push(told);
+        }
         let life = Life::new(options.linger, options.kept, Instant::now());
         let mut host = Self {
             machine,
@@ -145,6 +157,9 @@ impl Host {
             requests: VecDeque::new(),
             debt: Vec::new(),
             last_ttft: None,
+            acts: Acts::default(),
+            jobs: Schedule::default(),
+            soon: BTreeMap::new(),
             cards,
             uses_wanted: false,
             ending: None,
@@ -183,6 +198,7 @@ impl Host {
             let left = u64::try_from(expires - now()).unwrap_or(0);
             Instant::now() + Duration::from_millis(left) + EXPIRED
         });
+        let (soon, tell) = (self.soon.values().min().copied(), self.jobs.due());
         tokio::select! {
             biased;
             reason = ends.recv() => self.ending = reason.or(self.ending.take()),
@@ -193,6 +209,8 @@ impl Host {
             () = at(self.retry) => self.pay_debt().await,
             () = at(self.sampling) => self.sample(),
             () = at(expiry) => self.look_after_expired(),
+            () = at(soon) => self.look_at_those(),
+            () = at(tell) => {}
             () = tokio::time::sleep_until(wake) => {}
         }
         self.after_turn().await;
@@ -200,6 +218,7 @@ impl Host {
 
     /// What follows from any change: armed timers, snapshots for those who lag, the end.
     async fn after_turn(&mut self) {
+        self.go_on_with_jobs().await;
         if self.checkpoint.is_none() && self.machine.is_dirty() {
             self.checkpoint = Some(Instant::now() + CHECKPOINT);
         }
@@ -238,12 +257,7 @@ impl Host {
 
     /// Whether something goes on that outlives clients.
     pub(super) fn is_working(&self) -> bool {
-        !self.runs.is_empty() || !self.downloads.is_empty() || self.backends.has_started() || !self.debt.is_empty()
-    }
-
-    /// How many commands are being carried out beside the loop.
-    pub(super) fn at_work(&self) -> usize {
-        self.whose.values().filter(|whose| matches!(whose, Whose::Command(..))).count()
+        !self.runs.is_empty() || !self.downloads.is_empty() || self.backends.has_started() || self.is_acting() || !self.debt.is_empty()
     }
 
     /// Starts a task whose panic becomes an event.
@@ -288,7 +302,7 @@ impl Host {
             Message::Asked(asked) => self.backend_asked(*asked).await,
             Message::Discovered(found) => self.discovered(found),
             Message::Loading { model, update } => self.loading(&model, update),
-            Message::Settled { seat, id, model, started, result } => self.model_settled(seat, id, &model, started, result),
+            Message::Settled { model, serial, result } => self.act_settled(&model, serial, &result),
             Message::Sampled(sampled) => self.sampled(*sampled),
             Message::Fetching(progress) => self.fetching(progress),
             Message::Fetched(result) => self.fetched(result).await,
@@ -367,6 +381,7 @@ impl Host {
             Some(Whose::Run(node)) => return self.run_ended(node, Err(error)).await,
             Some(Whose::Backend(name)) => self.backend_failed(&name, error.clone()).await,
             Some(Whose::Command(seat, id)) => self.ack(seat, id, Err(error.clone())),
+            Some(Whose::Act(model, serial)) => self.act_settled(&model, serial, &Err(error.clone())),
             Some(Whose::Discovery) => self.discovered(Discovered::default()),
             Some(Whose::Download) => self.fetched(Err(error.clone())).await,
             Some(Whose::Other) | None => {}

@@ -4,6 +4,7 @@
 //! process may end. Refuses: sockets (that is `daemon`) and rendering. Invariant: what a client was told is on disk: writes are
 //! committed first, then numbered, applied to the host's own replica, sent out and acknowledged, in that order.
 
+mod acts;
 mod answers;
 mod backends;
 mod cards;
@@ -21,6 +22,7 @@ mod outbox;
 mod perform;
 mod probing;
 mod runs;
+mod schedule;
 mod seats;
 mod settings;
 
@@ -35,7 +37,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fetch::Progress;
 use crate::metrics::Sampler;
 use crate::proto::wire::{ClientFrame, Hello, HostFrame, Welcome};
-use crate::proto::{CommandId, ModelRef, ModelUse, NodeId, Sample};
+use crate::proto::{ModelRef, ModelUse, NodeId, Sample};
 
 pub use options::{Build, Configured, Discover, EMBEDDED, HostOptions};
 use outbox::{Outbox, Reader, outbox};
@@ -81,12 +83,10 @@ pub(crate) enum Message {
         model: ModelRef,
         update: Update,
     },
-    /// Loading or unloading a model has ended.
+    /// Loading, unloading or deleting a model has ended.
     Settled {
-        seat: Seat,
-        id: CommandId,
         model: ModelRef,
-        started: bool,
+        serial: u64,
         result: Result<()>,
     },
     /// A download has come further.

@@ -4,17 +4,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::driver::{Host, Whose, now};
+use super::Seat;
+use super::acts::{Act, Asker};
+use super::driver::{Host, now};
 use super::options::Configured;
-use super::{Message, Seat};
-use crate::backend::{Backend, Spec, Update, channel};
+use crate::backend::Spec;
 use crate::config::append_backend;
 use crate::core::Write;
 use crate::error::{Error, Kind, Result, quoted};
-use crate::proto::{Ack, BackendKind, Command, CommandId, EventKind, ModelInfo, ModelRef, ModelState, Parameters};
-
-/// Models that may be loading or unloading at once, over all clients.
-const MOST_AT_WORK: usize = 32;
+use crate::proto::{Ack, BackendKind, Command, CommandId, EventKind, ModelRef};
 
 impl Host {
     pub(super) async fn perform(&mut self, seat: Seat, id: CommandId, command: Command) {
@@ -27,9 +25,9 @@ impl Host {
             }
             Command::SetSetting { key, value } => self.set(id, key, value).await,
             Command::SetCards { models, change } => self.set_cards(id, &models, &change).await,
-            Command::BeginJob { id: job, act, models, parameters } => self.begin_job(job, act, models, parameters),
-            Command::RetryJob { id: job } => self.retry_job(job),
-            Command::CancelJob { id: job } => self.cancel_job(job),
+            Command::BeginJob { id: job, act, models, parameters } => self.begin_job(job, act, models, parameters).await,
+            Command::RetryJob { id: job } => self.retry_job(job).await,
+            Command::CancelJob { id: job } => self.cancel_job(job).await,
             Command::RemoveModel { model } => return self.remove_model(seat, id, model),
             Command::CopyModel { model, to } => return self.copy_model(seat, id, model, to),
             Command::SetParameters { subject, changes } => self.set_parameters(id, subject, changes).await,
@@ -43,17 +41,15 @@ impl Host {
                 Err(error) => Err(error),
             },
             Command::Refresh => return self.refresh(seat, id),
-            Command::StartModel { model, parameters } => match self.ready(&model) {
-                Ok(backend) => {
-                    // What is asked for now lies over what is kept.
-                    let mut all = self.load_settings(&model);
-                    all.0.extend(parameters.0);
-                    return self.start_model(seat, id, model, all, backend);
+            Command::StartModel { model, parameters } => {
+                let act = self.start_with(&model, &parameters);
+                match self.begin_act(&model, act, Asker::Client(seat, id)) {
+                    Ok(()) => return,
+                    Err(error) => Err(error),
                 }
-                Err(error) => Err(error),
-            },
-            Command::StopModel { model } => match self.ready(&model) {
-                Ok(backend) => return self.stop_model(seat, id, model, backend),
+            }
+            Command::StopModel { model } => match self.begin_act(&model, Act::Stop, Asker::Client(seat, id)) {
+                Ok(()) => return,
                 Err(error) => Err(error),
             },
             Command::AddBackend { name, kind, url, key_env } => self.add_backend(name, kind, url, key_env).await,
@@ -90,90 +86,6 @@ impl Host {
         self.store.write(vec![write, Write::Applied { command: id, at: now() }], true).await?;
         self.emit(EventKind::Setting { key, value });
         Ok(Ack::Done)
-    }
-
-    /// The backend of a model, when it can be asked.
-    fn ready(&self, model: &ModelRef) -> Result<Arc<dyn Backend>> {
-        if self.at_work() >= MOST_AT_WORK {
-            return Err(Error::new(Kind::Busy, format!("{MOST_AT_WORK} models are being loaded or unloaded already."))
-                .hint("Wait until some of them are done."));
-        }
-        let backend = self.backends.get(&model.backend).and_then(|slot| slot.backend.clone());
-        backend.ok_or_else(|| self.no_backend(&model.backend))
-    }
-
-    fn start_model(&mut self, seat: Seat, id: CommandId, model: ModelRef, parameters: Parameters, backend: Arc<dyn Backend>) {
-        let inbox = self.inbox.clone();
-        self.model_state(&model, ModelState::Loading, None);
-        self.spawn(Whose::Command(seat, id), async move {
-            let (sink, mut source) = channel();
-            let result = {
-                let mut start = std::pin::pin!(backend.start(&model.model, &parameters, sink));
-                loop {
-                    let update = async {
-                        match source.next().await {
-                            Some(update) => update,
-                            None => std::future::pending().await,
-                        }
-                    };
-                    tokio::select! {
-                        biased;
-                        result = &mut start => break result,
-                        update = update => drop(inbox.send(Message::Loading { model: model.clone(), update }).await),
-                    }
-                }
-            };
-            drop(inbox.send(Message::Settled { seat, id, model, started: true, result }).await);
-        });
-    }
-
-    fn stop_model(&mut self, seat: Seat, id: CommandId, model: ModelRef, backend: Arc<dyn Backend>) {
-        let inbox = self.inbox.clone();
-        self.spawn(Whose::Command(seat, id), async move {
-            let result = backend.stop(&model.model).await;
-            drop(inbox.send(Message::Settled { seat, id, model, started: false, result }).await);
-        });
-    }
-
-    /// A model that is being loaded has come further.
-    pub(super) fn loading(&mut self, model: &ModelRef, update: Update) {
-        if let Update::Phase(_, progress) = update
-            && let (Some(done), Some(total)) = (progress.done, progress.total.filter(|total| *total > 0))
-        {
-            // At most 1000 by the clamp.
-            let permille = (u128::from(done.min(total)) * 1000 / u128::from(total)) as u16;
-            self.model_state(model, ModelState::Loading, Some(permille));
-        }
-    }
-
-    fn model_state(&mut self, model: &ModelRef, state: ModelState, permille: Option<u16>) {
-        let changed = self.machine.replica.model(model).filter(|known| known.state != state || known.permille != permille).cloned();
-        if let Some(known) = changed {
-            self.emit(EventKind::Model(ModelInfo { state, permille, error: None, ..known }));
-        }
-    }
-
-    pub(super) fn model_settled(&mut self, seat: Seat, id: CommandId, model: &ModelRef, started: bool, result: Result<()>) {
-        let here =
-            self.backends.get(&model.backend).and_then(|slot| slot.backend.as_ref()).is_some_and(|b| b.kind() == BackendKind::Embedded);
-        if here
-            && result.is_ok()
-            && let Some(slot) = self.backends.get_mut(&model.backend)
-        {
-            if started {
-                slot.started.insert(model.model.clone());
-            } else {
-                slot.started.remove(&model.model);
-            }
-        }
-        // The list that follows says how it stands; until then, this.
-        match (&result, started) {
-            (Ok(()), true) => self.model_state(model, ModelState::Loaded, None),
-            (Ok(()), false) => self.model_state(model, ModelState::Unloaded, None),
-            (Err(_), _) => self.model_state(model, ModelState::Unknown, None),
-        }
-        self.ack(seat, id, result.map(|()| Ack::Done));
-        self.ask_backend(&model.backend);
     }
 
     async fn add_backend(&mut self, name: String, kind: BackendKind, url: String, key_env: Option<String>) -> Result<Ack> {

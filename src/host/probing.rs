@@ -81,6 +81,29 @@ impl Host {
         self.ask_depth(name, Depth::Models);
     }
 
+    /// Asks a backend at once when it was not asked lately, else a second after that.
+    pub(super) fn look_soon(&mut self, name: &str) {
+        const SOON: Duration = Duration::from_secs(1);
+        let now = Instant::now();
+        match self.backends.get(name).and_then(|slot| slot.asked(now)).map(|asked| asked + SOON).filter(|due| *due > now) {
+            Some(due) => drop(self.soon.entry(name.to_owned()).or_insert(due)),
+            None => {
+                self.soon.remove(name);
+                self.ask_backend(name);
+            }
+        }
+    }
+
+    /// Asks those whose time has come.
+    pub(super) fn look_at_those(&mut self) {
+        let now = Instant::now();
+        let due: Vec<String> = self.soon.iter().filter(|(_, due)| **due <= now).map(|(name, _)| name.clone()).collect();
+        for name in due {
+            self.soon.remove(&name);
+            self.ask_backend(&name);
+        }
+    }
+
     fn ask_depth(&mut self, name: &str, depth: Depth) {
         if let Some(question) = self.backends.ask(name, depth, &self.options.build, Instant::now()) {
             let inbox = self.inbox.clone();
@@ -123,6 +146,7 @@ impl Host {
         for model in &mut models {
             model.card = self.card(&model.reference());
         }
+        self.show_starting(&mut models);
         let alive = |state| matches!(state, ModelState::Loaded | ModelState::Loading | ModelState::Sleeping);
         if let Some(slot) = self.backends.get_mut(name) {
             slot.started.retain(|started| models.iter().any(|model| model.name == *started && alive(model.state)));
@@ -159,6 +183,9 @@ impl Host {
             return false;
         }
         let named = match command {
+            Command::BeginJob { models, .. } => {
+                return models.iter().any(|model| self.backends.get(&model.backend).is_none_or(|slot| slot.backend.is_none()));
+            }
             Command::StartModel { model, .. } | Command::StopModel { model } => Some(model.clone()),
             Command::Send { model: Some(model), .. } | Command::Answer { model: Some(model), .. } => Some(model.clone()),
             Command::Send { conversation, .. } | Command::Answer { conversation, .. } => {
