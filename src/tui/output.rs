@@ -62,6 +62,10 @@ impl Pen {
 #[derive(Debug)]
 pub struct Output {
     shown: Buffer,
+    /// One row as it was, and as it is to be. Most rows of most frames are neither compared cell by cell nor copied, and nothing as
+    /// big as a screen is allocated for a frame.
+    before: Buffer,
+    after: Buffer,
     cursor: Option<Cursor>,
     /// The terminal's content is unknown: erase it within the next frame.
     clear: bool,
@@ -74,6 +78,8 @@ impl Output {
     pub fn new(width: u16, height: u16) -> Self {
         Self {
             shown: Buffer::empty(Rect::new(0, 0, width, height)),
+            before: Buffer::default(),
+            after: Buffer::default(),
             cursor: None,
             clear: true,
             bytes: Vec::with_capacity(16 << 10),
@@ -102,7 +108,18 @@ impl Output {
                 painter.out.extend_from_slice(b"\x1b[?25l");
             }
         }
-        paint(&mut painter, &self.shown, next);
+        let width = usize::from(next.area.width);
+        for y in 0..next.area.height {
+            let cells = usize::from(y) * width..(usize::from(y) + 1) * width;
+            let (shown, next) = (&mut self.shown.content[cells.clone()], &next.content[cells]);
+            if shown != next {
+                let row = Rect::new(0, y, u16::try_from(width).unwrap_or(u16::MAX), 1);
+                copy(&mut self.before, row, shown);
+                copy(&mut self.after, row, next);
+                paint(&mut painter, &self.before, &self.after);
+                shown.clone_from_slice(next);
+            }
+        }
         painter.rest();
         let painted = painter.out.len() > BEGIN.len();
         let moved = cursor != self.cursor;
@@ -115,14 +132,19 @@ impl Output {
         self.bytes.extend_from_slice(END);
         self.cursor = cursor;
         self.clear = false;
-        if painted {
-            self.shown.clone_from(next);
-        }
         self.counters.frames += 1;
         self.counters.last = self.bytes.len() as u64;
         self.counters.bytes += self.bytes.len() as u64;
         &self.bytes
     }
+}
+
+fn copy(to: &mut Buffer, row: Rect, cells: &[Cell]) {
+    if to.content.len() != cells.len() {
+        *to = Buffer::empty(row);
+    }
+    to.area = row;
+    to.content.clone_from_slice(cells);
 }
 
 fn paint(painter: &mut Painter<'_>, shown: &Buffer, next: &Buffer) {
