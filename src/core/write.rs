@@ -81,6 +81,12 @@ pub enum Write {
         name: String,
         group: Option<Group>,
     },
+    /// Figures of a model's instance at one moment.
+    Series {
+        model: ModelRef,
+        at: UnixMs,
+        points: Vec<(&'static str, f64)>,
+    },
     /// This command was carried out; the same id must not count again.
     Applied {
         command: CommandId,

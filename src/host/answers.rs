@@ -47,6 +47,7 @@ impl Host {
             Query::Fit { models, parameters } => return self.fit(seat, id, models, parameters),
             Query::Uses => return self.uses(seat, id),
             Query::Versions { subject, limit } => self.versions(subject, limit.min(MOST_ROWS)).await.map(Reply::Versions),
+            Query::Instances => return self.instances_for(seat, id),
             Query::Series { model, name, since } => self.series(model, name, since).await.map(Reply::Series),
             Query::Snapshot => self.snapshot().await.map(|snapshot| Reply::Snapshot(Box::new(snapshot))),
         };

@@ -11,6 +11,7 @@ use super::acts::Acts;
 use super::backends::Backends;
 use super::downloads::Downloads;
 use super::effects::LAST_CONVERSATION;
+use super::instances::Instances;
 use super::jobs;
 use super::life::Life;
 use super::lock::Held;
@@ -19,6 +20,7 @@ use super::outbox::Outbox;
 use super::runs::{News, Runs};
 use super::schedule::Schedule;
 use super::seats::Seats;
+use super::watching::Watches;
 use super::{Message, Seat};
 use crate::backend::discover::Discovered;
 use crate::backend::{Request, Update};
@@ -52,6 +54,7 @@ pub(super) enum Whose {
     Command(Seat, CommandId),
     Act(ModelRef, u64),
     Discovery,
+    Instances(String),
     Download,
     Other,
 }
@@ -92,6 +95,8 @@ pub(super) struct Host {
     pub(super) cards: BTreeMap<ModelRef, Card>,
     /// Somebody who is here asked what the runs of models say.
     pub(super) uses_wanted: bool,
+    pub(super) instances: Instances,
+    pub(super) watches: Watches,
     pub(super) ending: Option<String>,
     tasks: JoinSet<()>,
     whose: HashMap<tokio::task::Id, Whose>,
@@ -162,6 +167,8 @@ impl Host {
             soon: BTreeMap::new(),
             cards,
             uses_wanted: false,
+            instances: Instances::default(),
+            watches: Watches::default(),
             ending: None,
             tasks: JoinSet::new(),
             whose: HashMap::new(),
@@ -208,6 +215,7 @@ impl Host {
             () = at(self.checkpoint) => self.write_checkpoint().await,
             () = at(self.retry) => self.pay_debt().await,
             () = at(self.sampling) => self.sample(),
+            () = at(self.instances.due()) => self.ask_instances(),
             () = at(expiry) => self.look_after_expired(),
             () = at(soon) => self.look_at_those(),
             () = at(tell) => {}
@@ -234,6 +242,8 @@ impl Host {
             }
             _ => {}
         }
+        self.watch_instances();
+        self.keep_watching();
         for seat in self.seats.take_lagging() {
             self.resync(seat).await;
         }
@@ -306,6 +316,9 @@ impl Host {
             Message::Sampled(sampled) => self.sampled(*sampled),
             Message::Fetching(progress) => self.fetching(progress),
             Message::Fetched(result) => self.fetched(result).await,
+            Message::Changed { backend, change } => self.changed(backend, change),
+            Message::Instances { backend, result } => self.instances_asked(&backend, result),
+            Message::Measured(measured) => self.measured(measured),
             Message::Pip(there) => self.pip_is(there),
             Message::Used(uses) => self.tell_uses(uses),
             Message::Settle => self.go_on_waiting().await,
@@ -382,6 +395,7 @@ impl Host {
             Some(Whose::Backend(name)) => self.backend_failed(&name, error.clone()).await,
             Some(Whose::Command(seat, id)) => self.ack(seat, id, Err(error.clone())),
             Some(Whose::Act(model, serial)) => self.act_settled(&model, serial, &Err(error.clone())),
+            Some(Whose::Instances(name)) => self.instances_asked(&name, Err(error.clone())),
             Some(Whose::Discovery) => self.discovered(Discovered::default()),
             Some(Whose::Download) => self.fetched(Err(error.clone())).await,
             Some(Whose::Other) | None => {}

@@ -25,19 +25,20 @@ mod runs;
 mod schedule;
 mod seats;
 mod settings;
+mod watching;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::backend::Update;
 use crate::backend::discover::Discovered;
+use crate::backend::{Change, Update};
 use crate::error::{Error, Kind, Result};
 use crate::fetch::Progress;
 use crate::metrics::Sampler;
 use crate::proto::wire::{ClientFrame, Hello, HostFrame, Welcome};
-use crate::proto::{ModelRef, ModelUse, NodeId, Sample};
+use crate::proto::{Instance, ModelRef, ModelUse, NodeId, Sample};
 
 pub use options::{Build, Configured, Discover, EMBEDDED, HostOptions};
 use outbox::{Outbox, Reader, outbox};
@@ -93,6 +94,18 @@ pub(crate) enum Message {
     Fetching(Progress),
     /// A download has ended.
     Fetched(Result<PathBuf>),
+    /// A backend has told something by itself.
+    Changed {
+        backend: String,
+        change: Change,
+    },
+    /// A backend has said what its loaded models cost.
+    Instances {
+        backend: String,
+        result: Result<Vec<Instance>>,
+    },
+    /// The processes of instances were read; the reader comes back with it.
+    Measured(Option<Box<instances::Measured>>),
     /// Whether pip is there.
     Pip(bool),
     /// What the runs of models say now.

@@ -9,16 +9,19 @@ use super::driver::{Host, Whose};
 use super::options::Configured;
 use super::{Message, Seat};
 use crate::backend::discover::Discovered;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::fetch::pip_available;
 use crate::metrics::Sampler;
-use crate::proto::{Ack, BackendKind, Command, CommandId, EventKind, ModelInfo, ModelState, Sample};
+use crate::proto::{Ack, BackendKind, Command, CommandId, EventKind, Level, ModelInfo, ModelState, Sample};
 
 /// How often a backend on the network is asked for its latency while somebody watches.
 const PING: Duration = Duration::from_secs(15);
 
 /// Servers are looked for again when a client comes after this time.
 const LOOK: Duration = Duration::from_secs(30);
+
+/// Models of one backend that are kept at hand.
+const MOST_MODELS: usize = 20_000;
 
 impl Host {
     /// The first look: at what is configured, and around.
@@ -143,6 +146,9 @@ impl Host {
     }
 
     fn take_models(&mut self, name: &str, mut models: Vec<ModelInfo>) {
+        if models.len() > MOST_MODELS {
+            self.cut_models(name, &mut models);
+        }
         for model in &mut models {
             model.card = self.card(&model.reference());
         }
@@ -154,6 +160,16 @@ impl Host {
         }
         if !self.machine.replica.models.iter().filter(|known| known.backend == name).eq(&models) {
             self.emit(EventKind::Models { backend: name.to_owned(), models });
+        }
+    }
+
+    /// More than anybody could look through, and more than every screen should be sent.
+    fn cut_models(&mut self, name: &str, models: &mut Vec<ModelInfo>) {
+        let count = models.len();
+        models.truncate(MOST_MODELS);
+        if self.machine.replica.models.iter().filter(|known| known.backend == name).count() < MOST_MODELS {
+            let message = format!("{} lists {count} models; the first {MOST_MODELS} are shown.", crate::error::harmless(name));
+            self.emit(EventKind::Notice { level: Level::Warning, error: Error::new(Kind::Malformed, message) });
         }
     }
 
@@ -264,6 +280,7 @@ impl Host {
         self.sampler = Some(sampler);
         sample.tokens_per_s = self.runs.rate();
         sample.ttft_ms = self.last_ttft;
+        sample.instances = self.instances.all();
         sample.latency_ms = self.machine.replica.backends.iter().map(|backend| (backend.name.clone(), backend.latency_ms)).collect();
         self.emit(EventKind::Metrics(sample));
         for name in self.backends.unasked_since(Instant::now(), PING) {

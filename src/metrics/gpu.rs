@@ -1,5 +1,6 @@
 //! GPUs: NVIDIA through NVML (feature `gpu`, loaded at run time), AMD through the kernel's files.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,16 @@ impl Gpus {
         }
     }
 
+    /// Memory of GPUs that processes take, in bytes; by pid. (The kernel's files of AMD cards do not tell.)
+    #[cfg_attr(not(feature = "gpu"), expect(clippy::unused_self, reason = "only NVML tells"))]
+    pub(super) fn by_process(&self) -> BTreeMap<u32, u64> {
+        #[cfg(feature = "gpu")]
+        if let Some(nvidia) = &self.nvidia {
+            return nvidia.by_process();
+        }
+        BTreeMap::new()
+    }
+
     pub(super) fn read(&self) -> Vec<Gpu> {
         let mut gpus = Vec::new();
         #[cfg(feature = "gpu")]
@@ -34,8 +45,11 @@ impl Gpus {
 
 #[cfg(feature = "gpu")]
 mod nvidia {
+    use std::collections::BTreeMap;
+
     use nvml_wrapper::Nvml;
     use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
+    use nvml_wrapper::enums::device::UsedGpuMemory;
 
     use crate::proto::Gpu;
 
@@ -59,6 +73,26 @@ mod nvidia {
                 })
                 .collect();
             (!names.is_empty()).then_some(Self { nvml, names })
+        }
+
+        pub(super) fn by_process(&self) -> BTreeMap<u32, u64> {
+            let mut all: BTreeMap<u32, u64> = BTreeMap::new();
+            for index in (0u32..).take(self.names.len()) {
+                let Ok(device) = self.nvml.device_by_index(index) else { continue };
+                // One that computes and draws (Vulkan) stands in both lists with the same figure.
+                let lists = [device.running_compute_processes(), device.running_graphics_processes()];
+                let mut here: BTreeMap<u32, u64> = BTreeMap::new();
+                for process in lists.into_iter().flatten().flatten() {
+                    if let UsedGpuMemory::Used(bytes) = process.used_gpu_memory {
+                        let most = here.entry(process.pid).or_default();
+                        *most = bytes.max(*most);
+                    }
+                }
+                for (pid, bytes) in here {
+                    *all.entry(pid).or_default() += bytes;
+                }
+            }
+            all
         }
 
         pub(super) fn read(&self) -> impl Iterator<Item = Gpu> + '_ {

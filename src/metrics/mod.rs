@@ -5,10 +5,13 @@
 //! `None`, never 0, and no reading ever fails the sample.
 
 mod gpu;
+mod processes;
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::proto::{Sample, UnixMs};
+
+pub use processes::{ProcessCost, Processes};
 
 /// A reader of this machine. Reading blocks for a few milliseconds at most (a GPU driver that sleeps: longer), so it belongs
 /// on a blocking thread.

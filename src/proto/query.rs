@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    BackendStatus, Content, Conversation, ConversationId, ConversationRow, Download, Fit, Group, Inspection, Job, ModelInfo, ModelRef,
-    ModelUse, Node, NodeId, Parameters, Preset, Subject, UnixMs, Version,
+    BackendStatus, Content, Conversation, ConversationId, ConversationRow, Download, Fit, Group, Inspection, Instance, Job, ModelInfo,
+    ModelRef, ModelUse, Node, NodeId, Parameters, Preset, Subject, UnixMs, Version,
 };
 
 /// A question.
@@ -34,6 +34,8 @@ pub enum Query {
     Uses,
     /// The versions of a subject's settings, newest first.
     Versions { subject: Subject, limit: u32 },
+    /// What every loaded model costs to run now.
+    Instances,
     /// What was kept of a model's instance (`memory`, `gpu_memory`, `context_used`, `busy`, `queued`, `cpu`), from `since` on.
     Series { model: ModelRef, name: String, since: UnixMs },
 }
@@ -124,6 +126,7 @@ pub enum Reply {
     Fits(Vec<Fit>),
     Uses(Vec<(ModelRef, ModelUse)>),
     Versions(Vec<Version>),
+    Instances(Vec<Instance>),
     /// Points in time order.
     Series(Vec<(UnixMs, f64)>),
 }

@@ -16,6 +16,7 @@ mod recover;
 mod rows;
 mod schema;
 mod search;
+mod series;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -237,6 +238,14 @@ impl Store {
     /// What the database says.
     pub async fn was_applied(&self, command: CommandId) -> Result<bool> {
         self.inner.readers.read(move |connection| queries::was_applied(connection, command)).await
+    }
+
+    /// What was kept of a figure of a model's instance from `since` on, in time order; the newest where there are very many.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn series(&self, model: ModelRef, name: String, since: UnixMs) -> Result<Vec<(UnixMs, f64)>> {
+        self.inner.readers.read(move |connection| series::read(connection, &model, &name, since)).await
     }
 
     /// What `doctor` tells. With `check` SQLite reads the whole file, which takes about a second for each gigabyte.

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::fault::{Fault, said};
 use super::words::{FIGURE_COLUMNS, FIGURES, figure_values, finish_word, part_columns};
-use super::{cards, downloads, grams, search, settings};
+use super::{cards, downloads, grams, search, series, settings};
 use crate::core::Write;
 use crate::error::{Error, Kind};
 use crate::proto::{Content, Conversation, ConversationId, ModelRef, Node, NodeId, Parameters, Part, Run, Subject, content_text};
@@ -43,6 +43,7 @@ pub(super) fn carry_out(connection: &Connection, write: &Write) -> Result<(), Fa
         Write::Preset { name, preset } => settings::put_preset(connection, name, preset.as_ref()),
         Write::PresetRenamed { from, to } => settings::rename_preset(connection, from, to),
         Write::Group { name, group } => settings::put_group(connection, name, group.as_ref()),
+        Write::Series { model, at, points } => series::put(connection, model, *at, points),
         Write::Applied { command, at } => {
             connection
                 .prepare_cached("INSERT INTO applied (command, at) VALUES (?1, ?2) ON CONFLICT (command) DO NOTHING")?

@@ -132,6 +132,15 @@ fn every_list_is_answered_by_an_index() {
         (search::SAMPLE, &["SCAN gram VIRTUAL TABLE INDEX 0:M1><"]),
         // Rowids between two, newest first, straight from the full-text index.
         (search::BY_GRAMS, &["SCAN gram VIRTUAL TABLE INDEX 192:M1><"]),
+        (
+            series::READ,
+            &[
+                "SEARCH m USING COVERING INDEX sqlite_autoindex_model_1 (backend=? AND name=?)",
+                "SEARCH s USING PRIMARY KEY (model=? AND name=? AND at>?)",
+            ],
+        ),
+        (series::OLD, &["SEARCH series USING INDEX series_by_age (at<?)"]),
+        (series::TOO_MANY, &["SCAN series USING COVERING INDEX series_by_age"]),
         (cards::CARDS, &["SCAN c", "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)"]),
         (uses::MODEL, &["SEARCH model USING COVERING INDEX sqlite_autoindex_model_1 (backend=? AND name=?)"]),
         // A million runs are counted without reading one, and the last good ones are found in order.
@@ -518,4 +527,24 @@ fn what_the_runs_of_a_model_say() {
     assert_eq!(uses::uses(&mut connection, Some(&quick)).unwrap(), [(quick, of_quick)]);
     let nobody = ModelRef { backend: "b".into(), model: "nobody".into() };
     assert!(uses::uses(&mut connection, Some(&nobody)).unwrap().is_empty());
+}
+
+#[test]
+fn series_are_read_in_order_and_thinned_from_the_old_end() {
+    let connection = fresh();
+    let model = crate::proto::ModelRef { backend: "b".into(), model: "m/x".into() };
+    for at in 0..20 {
+        let points = [("memory", at as f64), ("cpu", f64::NAN)];
+        series::put(&connection, &model, at * 1000, &points).unwrap();
+        series::put(&connection, &model, at * 1000, &points).unwrap();
+    }
+    let read = |name: &str, since| series::read(&connection, &model, name, since).unwrap();
+    assert_eq!(read("memory", 17_000), [(17_000, 17.0), (18_000, 18.0), (19_000, 19.0)]);
+    assert!(read("cpu", 0).is_empty(), "what is no number is not kept");
+    series::thin_to(&connection, 20_000, 5).unwrap();
+    assert_eq!(read("memory", 0).len(), 5);
+    series::thin(&connection, 17_500 + series::KEPT).unwrap();
+    assert_eq!(read("memory", 0), [(18_000, 18.0), (19_000, 19.0)]);
+    let other = crate::proto::ModelRef { backend: "b".into(), model: "other".into() };
+    assert!(series::read(&connection, &other, "memory", 0).unwrap().is_empty());
 }

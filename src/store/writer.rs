@@ -12,8 +12,8 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fault::Fault;
-use super::rows;
 use super::schema::Journal;
+use super::{rows, series};
 use crate::core::Write;
 use crate::error::Result;
 use crate::proto::UnixMs;
@@ -53,13 +53,15 @@ pub(super) struct Writer {
     full: Option<bool>,
     /// When old commands were forgotten last.
     pruned: UnixMs,
+    /// When old figures were forgotten last.
+    thinned: UnixMs,
     /// The full-text index may be in more pieces than it needs to be.
     scattered: bool,
 }
 
 impl Writer {
     pub(super) fn new(connection: Connection, journal: Journal, path: PathBuf) -> Self {
-        Self { connection, path, journal, full: None, pruned: UnixMs::MIN, scattered: false }
+        Self { connection, path, journal, full: None, pruned: UnixMs::MIN, thinned: UnixMs::MIN, scattered: false }
     }
 
     /// What SQLite says of `synchronous`: 1 is NORMAL, 2 is FULL.
@@ -148,6 +150,12 @@ impl Writer {
         for write in writes {
             rows::carry_out(&transaction, write)?;
             indexed |= matches!(write, Write::Node { .. } | Write::Finish { .. } | Write::DeleteConversation(_));
+            if let Write::Series { at, .. } = write
+                && at.saturating_sub(series::THIN) > self.thinned
+            {
+                series::thin(&transaction, *at)?;
+                self.thinned = *at;
+            }
             if let Write::Applied { at, .. } = write
                 && at.saturating_sub(DAY) > self.pruned
             {

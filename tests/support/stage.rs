@@ -1,5 +1,7 @@
 //! A host with a backend that does as it is told, and clients that keep a replica.
 
+#![allow(dead_code, reason = "every test binary compiles its own copy of this and uses a part of it")]
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

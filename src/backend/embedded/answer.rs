@@ -42,6 +42,12 @@ impl Conversations {
         self.caches.iter().map(Cache::bytes).sum()
     }
 
+    /// Tokens that they hold.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        self.caches.iter().map(|cache| cache.len() as u64).sum()
+    }
+
     /// The memory that shares most with `tokens`, cut back to what it shares, as the last of the list.
     fn recall(&mut self, shape: &Shape, tokens: &[Token]) -> Cache {
         // The last token is always read: its row is what the first choice is made from.

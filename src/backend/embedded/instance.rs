@@ -37,11 +37,13 @@ pub struct Status {
     pub error: Option<Error>,
     /// The context of the last answer, in tokens.
     pub context: Option<u32>,
+    /// Tokens that are held of conversations.
+    pub held: Option<u64>,
 }
 
 impl Default for Status {
     fn default() -> Self {
-        Self { state: ModelState::Unloaded, permille: None, memory: None, expires: None, error: None, context: None }
+        Self { state: ModelState::Unloaded, permille: None, memory: None, expires: None, error: None, context: None, held: None }
     }
 }
 
@@ -213,6 +215,7 @@ impl Worker {
         if let Some(engine) = &self.engine {
             status.state = ModelState::Loaded;
             status.memory = Some(engine.model.bytes() + engine.conversations.bytes());
+            status.held = Some(engine.conversations.tokens());
             status.expires = self.keep.map(|keep| now_ms().saturating_add(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)));
         }
     }

@@ -38,9 +38,9 @@ use self::instance::{Instance, Job, KEEP_ALIVE, Status, Ticket};
 use self::template::Template;
 use self::tokenizer::Tokenizer;
 use super::gguf::{Header, Want};
-use super::{Backend, Probe, Request, Sink, Spec, Update};
+use super::{Abilities, Backend, Probe, Request, Sink, Spec, Update};
 use crate::error::{Error, Kind, Result};
-use crate::proto::{BackendKind, Finish, ModelInfo, ModelState, Parameters, Progress, RequestPreview, State};
+use crate::proto::{self, BackendKind, Figure, Finish, ModelInfo, ModelRef, ModelState, Parameters, Progress, RequestPreview, State};
 use crate::sanitise::cut;
 
 /// The engine as a backend.
@@ -265,6 +265,35 @@ impl Backend for Embedded {
             done.await.map_err(gone)?;
         }
         Ok(())
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities { start: true, stop: true, idle: true, ..Abilities::default() }
+    }
+
+    /// Its memory is counted where it is taken; its processor time is the host's own.
+    async fn instances(&self) -> Result<Vec<proto::Instance>> {
+        let mut running = Vec::new();
+        for entry in self.list().await? {
+            let Some(instance) = self.known(&entry.path) else { continue };
+            let status = instance.status();
+            if status.state != ModelState::Loaded {
+                continue;
+            }
+            let waiting = u32::try_from(instance.waiting()).unwrap_or(u32::MAX);
+            running.push(proto::Instance {
+                memory: status.memory.map(|bytes| Figure::measured(bytes as f64)),
+                context: self.describe(&entry, status.clone()).context.map(u64::from),
+                context_used: status.held,
+                busy: Some(waiting.min(1)),
+                slots: Some(1),
+                queued: Some(waiting.saturating_sub(1)),
+                expires: status.expires,
+                pid: Some(std::process::id()),
+                ..proto::Instance::of(ModelRef { backend: self.name.clone(), model: entry.name.clone() })
+            });
+        }
+        Ok(running)
     }
 
     fn preview(&self, request: &Request) -> RequestPreview {

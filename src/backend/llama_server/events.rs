@@ -182,7 +182,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(text in ".{0,200}", model in ".{0,8}", status in "(loading|loaded|unloaded|x)", value in any::<f64>(), code in any::<i64>()) {
-            event(&text);
+            let _ = event(&text);
             let made = serde_json::json!({ "model": model, "data": { "status": status, "exit_code": code,
                 "progress": { "stages": ["a", 1, null], "current": null, "value": value } } });
             if let Some(Event { what: What::Loading(Some(permille)), .. }) = event(&made.to_string()) {

@@ -197,7 +197,7 @@ impl LlamaServer {
 
     /// Whether it is a router; asked for when that is not known.
     async fn is_router(&self) -> Result<bool> {
-        if !self.router.is_router() {
+        if !self.router.is_known() {
             self.list().await?;
         }
         Ok(self.router.is_router())

@@ -50,6 +50,8 @@ pub struct Router(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     is_router: bool,
+    /// It was asked.
+    told: bool,
     removes: bool,
     /// Unloads that were asked for here, and when.
     asked: BTreeMap<String, Instant>,
@@ -65,18 +67,26 @@ impl Router {
 
     /// Takes in what `/props` says.
     pub fn learn(&self, props: &Value) {
-        self.lock().is_router = props.get("role").and_then(Value::as_str) == Some("router");
+        let mut known = self.lock();
+        known.told = true;
+        known.is_router = props.get("role").and_then(Value::as_str) == Some("router");
     }
 
     /// Takes in what the list of models says; older routers do not call themselves one, but only a router tells states.
     pub fn learn_from_list(&self, entries: &[Value]) {
         let mut known = self.lock();
+        known.told = true;
         known.is_router |= entries.iter().any(|entry| entry.get("status").is_some());
         known.removes = entries.iter().any(facts::can_remove);
     }
 
     pub fn is_router(&self) -> bool {
         self.lock().is_router
+    }
+
+    /// Whether it is known at all what it is.
+    pub fn is_known(&self) -> bool {
+        self.lock().told
     }
 
     /// Whether it would delete any of its models.

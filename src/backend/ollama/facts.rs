@@ -5,11 +5,14 @@
 
 use serde_json::Value;
 
-use crate::proto::{BackendKind, ModelInfo, ModelState, UnixMs};
+use crate::proto::{BackendKind, Figure, Instance, ModelInfo, ModelState, UnixMs};
 
 /// What Ollama loads a model with when nothing else is said. (Servers with much GPU memory, or with `OLLAMA_CONTEXT_LENGTH`, take
 /// more; the true number stands in `/api/ps` as soon as it is loaded.)
 pub const DEFAULT_CONTEXT: u32 = 4096;
+
+/// Instances that are looked at; a server runs a handful.
+const MOST_INSTANCES: usize = 64;
 
 /// A moment further away than this is never.
 const NEVER_MS: i64 = 50 * 365 * 86_400_000;
@@ -69,6 +72,28 @@ pub fn context(running: &Value) -> Option<u32> {
 pub fn same(a: &str, b: &str) -> bool {
     let full = |name: &str| if name.rsplit('/').next().unwrap_or(name).contains(':') { name.to_owned() } else { format!("{name}:latest") };
     a == b || full(a) == full(b)
+}
+
+/// What the loaded models cost, as `/api/ps` tells: their size, what of it lies on GPUs, when they go.
+#[must_use]
+pub fn instances(backend: &str, ps: &Value, now: UnixMs) -> Vec<Instance> {
+    let list = ps.get("models").and_then(Value::as_array).into_iter().flatten();
+    let named = list.filter_map(|entry| Some((entry, name_of(entry)?))).take(MOST_INSTANCES);
+    let instances = named.map(|(_, name)| {
+        let mut info = ModelInfo::named(backend, BackendKind::Ollama, name);
+        loaded(&mut info, ps, now);
+        // One that says more lies on GPUs than there is of it does not know.
+        let gpu = info.gpu_bytes.filter(|gpu| info.memory_bytes.is_some_and(|all| *gpu <= all));
+        let memory = info.memory_bytes.map(|all| all - gpu.unwrap_or(0));
+        Instance {
+            memory: memory.map(|bytes| Figure::server(bytes as f64)),
+            gpu_memory: gpu.map(|bytes| Figure::server(bytes as f64)),
+            context: info.context.map(u64::from),
+            expires: info.expires,
+            ..Instance::of(info.reference())
+        }
+    });
+    instances.collect()
 }
 
 fn name_of(entry: &Value) -> Option<&str> {

@@ -21,7 +21,7 @@ use super::openai::request::continued;
 use super::stream::carry;
 use super::{Backend, Probe, Request, Sink, Spec, preview};
 use crate::error::Result;
-use crate::proto::{BackendKind, Figure, Figures, Finish, ModelInfo, Parameters, RequestPreview, State};
+use crate::proto::{BackendKind, Figure, Figures, Finish, Instance, ModelInfo, Parameters, RequestPreview, State};
 
 const CHAT: &str = "/api/chat";
 
@@ -91,6 +91,11 @@ impl Backend for Ollama {
 
     async fn stop(&self, model: &str) -> Result<()> {
         self.http.post(CHAT, &request::unload(model), Some(model), Duration::from_secs(30)).await.map(drop)
+    }
+
+    async fn instances(&self) -> Result<Vec<Instance>> {
+        let ps = self.http.get("/api/ps").await?;
+        Ok(facts::instances(&self.http.who.backend, &ps.body, Timestamp::now().as_millisecond()))
     }
 
     fn preview(&self, request: &Request) -> RequestPreview {

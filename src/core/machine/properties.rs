@@ -87,6 +87,7 @@ impl Disk {
             | Write::Preset { .. }
             | Write::PresetRenamed { .. }
             | Write::Group { .. }
+            | Write::Series { .. }
             | Write::Applied { .. } => {}
         }
     }
