@@ -1,6 +1,11 @@
 //! Downloads against a server that does all that servers and networks do: drops, ignores ranges, redirects, is slow, lies.
 #![allow(clippy::unwrap_used, reason = "a helper of a test that fails is the test that fails")]
 
+#[path = "downloads/plan.rs"]
+mod plan;
+#[path = "support/mod.rs"]
+mod support;
+
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};

@@ -126,6 +126,25 @@ impl Http {
         self.ask(Method::POST, path, Some(body), model, limit).await
     }
 
+    /// Posts JSON for an answer that comes line by line, and is not a chat. The answer's status is a good one.
+    pub async fn stream(&self, path: &str, body: &Value, model: &str) -> Result<Response> {
+        let request = self.client.get(&self.base)?.post(join(&self.base, path)).headers(self.headers());
+        let request = request.header(header::CONTENT_TYPE, "application/json").header(header::ACCEPT_ENCODING, "identity");
+        let response = request.body(body.to_string()).send().await.map_err(|e| self.who.transport(&e, false))?;
+        self.good(response, Some(model), path).await
+    }
+
+    /// Asks for something to be done whose answer says nothing but that it was.
+    pub async fn order(&self, method: Method, path: &str, body: &Value, model: &str, limit: Duration) -> Result<()> {
+        let work = async {
+            let request = self.client.get(&self.base)?.request(method, join(&self.base, path)).headers(self.headers());
+            let request = request.header(header::CONTENT_TYPE, "application/json").body(body.to_string());
+            let response = request.send().await.map_err(|e| self.who.transport(&e, false))?;
+            self.good(response, Some(model), path).await.map(drop)
+        };
+        tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(self.who.timed_out(limit.as_secs())))
+    }
+
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>, model: Option<&str>, limit: Duration) -> Result<Answer> {
         let started = Instant::now();
         let work = async {

@@ -13,7 +13,7 @@ use crate::client::local::Door;
 use crate::client::remote::Address;
 use crate::client::start::{Launch, Own};
 use crate::client::{Client, Introduction};
-use crate::config::{ApiKey, Config, Paths};
+use crate::config::{ApiKey, Config, HUB_TOKEN, Paths};
 use crate::error::{Error, Kind, Result};
 use crate::sanitise;
 
@@ -124,7 +124,13 @@ impl Context {
             Some(ApiKey::Env(name)) => Some(name),
             _ => None,
         });
-        names.filter_map(|name| Some((name.clone(), std::env::var(name).ok()?))).collect()
+        let hub = match &self.config.embedded.hub_token {
+            Some(ApiKey::Env(name)) => Some(name.as_str()),
+            Some(ApiKey::Command(_)) => None,
+            None => Some(HUB_TOKEN),
+        };
+        let names = names.map(String::as_str).chain(hub);
+        names.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect()
     }
 }
 

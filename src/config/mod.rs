@@ -26,6 +26,9 @@ use crate::proto::BackendKind;
 pub const KEYMAPS: &[(&str, &str)] =
     &[("vim", include_str!("../../keymaps/vim.toml")), ("plain", include_str!("../../keymaps/plain.toml"))];
 
+/// The variable with the hub's token, unless the configuration says where it comes from.
+pub const HUB_TOKEN: &str = "HF_TOKEN";
+
 /// `config.toml`, with defaults for what it leaves out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {

@@ -67,6 +67,10 @@ pub async fn attempt(url: &str, job: &Job, part: &mut Part, report: Report<'_>) 
     if job.size == Some(part.length()) && part.length() > 0 {
         return part.check(job);
     }
+    if job.magic.is_some_and(|magic| part.length() < magic.len() as u64) {
+        // Too little to see what it is; a few bytes are not worth joining.
+        part.restart().map_err(Fault::Fatal)?;
+    }
     let same = part.origin.url == url;
     let validator = part.origin.validator.clone().filter(|_| same);
     // With a known hash the bytes of any address may be joined; without one only those of one version of one file.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
 
-use super::part::{lock, matches, sync_folder, unwritable};
+use super::part::{leftovers, lock, matches, sync_folder, unwritable};
 use super::{Job, Progress, Report};
 use crate::error::{Error, Kind, Result, harmless};
 use crate::proto::DownloadState;
@@ -36,6 +36,15 @@ const ASK: Duration = Duration::from_secs(10);
 pub fn job(models: &Path, sources: &[String]) -> Job {
     let urls = if sources.is_empty() { vec![URL.to_owned()] } else { sources.to_vec() };
     Job { urls, sha256: Some(SHA256.to_owned()), size: Some(SIZE), magic: Some(b"GGUF"), ..Job::new(URL, models.join(FILE)) }
+}
+
+/// Drops what an unfinished download of it left in `models`.
+pub fn forget(models: &Path) {
+    for left in leftovers(&models.join(FILE)) {
+        // Not there: as wanted.
+        let _ = std::fs::remove_file(left);
+    }
+    let _ = std::fs::remove_dir_all(models.join(".starter.pip"));
 }
 
 /// The command that [`pip`] runs (in an empty folder), as one would type it.

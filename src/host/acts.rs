@@ -69,7 +69,7 @@ impl Acts {
 
 impl Host {
     /// The backend of a model, when it can be asked.
-    fn ready(&self, model: &ModelRef) -> Result<Arc<dyn Backend>> {
+    pub(super) fn ready(&self, model: &ModelRef) -> Result<Arc<dyn Backend>> {
         let backend = self.backends.get(&model.backend).and_then(|slot| slot.backend.clone());
         backend.ok_or_else(|| self.no_backend(&model.backend))
     }
@@ -96,6 +96,9 @@ impl Host {
                     .hint("Wait until some of them are done."));
             }
             let backend = self.ready(model)?;
+            if act == Act::Remove {
+                self.removable(model)?;
+            }
             self.spawn_act(model.clone(), act, vec![asker], backend);
             return Ok(());
         };
@@ -213,12 +216,15 @@ impl Host {
             (Err(_), Act::Start(_) | Act::Stop) => self.model_state(model, ModelState::Unknown, None),
             (_, Act::Remove) => {}
         }
+        let many = going.askers.iter().any(|asker| matches!(asker, Asker::Job(..)));
+        if result.is_ok() && going.act == Act::Remove && !many {
+            self.model_removed(model);
+        }
         if let Err(error) = result
             && going.askers == [Asker::Host]
         {
             tracing::info!(%error, model = %harmless(&model.to_string()), "it was not unloaded");
         }
-        let many = going.askers.iter().any(|asker| matches!(asker, Asker::Job(..)));
         self.tell(going.askers, result);
         if let Some((act, askers)) = going.next {
             match self.ready(model) {

@@ -37,6 +37,11 @@ impl Slot {
     pub(super) fn asked(&self, now: Instant) -> Option<Instant> {
         if self.busy { Some(now) } else { self.asked }
     }
+
+    /// Whether it is being asked.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy
+    }
 }
 
 /// How much is asked.
@@ -98,6 +103,23 @@ impl Backends {
     pub(super) fn engine(&self) -> Option<Arc<dyn Backend>> {
         let mut engines = self.slots.values().filter(|slot| slot.configured.spec.kind == Some(BackendKind::Embedded));
         engines.find_map(|slot| slot.backend.clone())
+    }
+
+    /// Servers that fetch models from a registry.
+    pub(super) fn pullers(&self) -> Vec<String> {
+        let fetches = |slot: &&Slot| {
+            let made = slot.backend.as_ref();
+            slot.configured.spec.kind != Some(BackendKind::Embedded) && made.is_some_and(|backend| backend.abilities().pull)
+        };
+        self.slots.values().filter(fetches).map(|slot| slot.configured.spec.name.clone()).collect()
+    }
+
+    /// The value that a client brought for a key.
+    pub(super) fn brought(&self, key: &ApiKey) -> Option<String> {
+        match key {
+            ApiKey::Env(variable) => self.environment.get(variable).cloned(),
+            ApiKey::Command(_) => None,
+        }
     }
 
     /// Lets go of a discovered backend at this address; says its name.

@@ -55,7 +55,7 @@ pub(super) enum Whose {
     Act(ModelRef, u64),
     Discovery,
     Instances(String),
-    Download,
+    Download(String, u64),
     Other,
 }
 
@@ -129,6 +129,7 @@ impl Host {
         let (store, recovered) = tokio::task::spawn_blocking(move || Store::open(&database, now()))
             .await
             .map_err(|e| Error::new(Kind::Internal, "Opening the database failed.").cause(e))??;
+        let downloads = store.downloads().await?;
         let mut machine = Machine::default();
         machine.replica.settings = store.settings().await?;
         let cards = store.cards().await?;
@@ -183,6 +184,7 @@ impl Host {
             found,
             options,
         };
+        host.take_up_downloads(downloads);
         host.look_first();
         Ok(host)
     }
@@ -267,7 +269,7 @@ impl Host {
 
     /// Whether something goes on that outlives clients.
     pub(super) fn is_working(&self) -> bool {
-        !self.runs.is_empty() || !self.downloads.is_empty() || self.backends.has_started() || self.is_acting() || !self.debt.is_empty()
+        !self.runs.is_empty() || self.is_fetching() || self.backends.has_started() || self.is_acting() || !self.debt.is_empty()
     }
 
     /// Starts a task whose panic becomes an event.
@@ -314,11 +316,13 @@ impl Host {
             Message::Loading { model, update } => self.loading(&model, update),
             Message::Settled { model, serial, result } => self.act_settled(&model, serial, &result),
             Message::Sampled(sampled) => self.sampled(*sampled),
-            Message::Fetching(progress) => self.fetching(progress),
-            Message::Fetched(result) => self.fetched(result).await,
             Message::Changed { backend, change } => self.changed(backend, change),
             Message::Instances { backend, result } => self.instances_asked(&backend, result),
             Message::Measured(measured) => self.measured(measured),
+            Message::Copied { seat, id, backend, result } => self.model_copied(seat, id, &backend, result),
+            Message::Pulling(pulling) => self.pulling(*pulling),
+            Message::Pulled(pulled) => self.pulled(*pulled).await,
+            Message::TakeUp => self.take_up().await,
             Message::Pip(there) => self.pip_is(there),
             Message::Used(uses) => self.tell_uses(uses),
             Message::Settle => self.go_on_waiting().await,
@@ -338,6 +342,7 @@ impl Host {
             self.emit(EventKind::Notice { level, error });
         }
         let ready = self.backends.bring(hello.env);
+        self.take_up().await;
         for name in ready {
             self.ask_backend(&name);
         }
@@ -397,7 +402,7 @@ impl Host {
             Some(Whose::Act(model, serial)) => self.act_settled(&model, serial, &Err(error.clone())),
             Some(Whose::Instances(name)) => self.instances_asked(&name, Err(error.clone())),
             Some(Whose::Discovery) => self.discovered(Discovered::default()),
-            Some(Whose::Download) => self.fetched(Err(error.clone())).await,
+            Some(Whose::Download(key, turn)) => self.pull_broke(key, turn, error.clone()).await,
             Some(Whose::Other) | None => {}
         }
         self.emit(EventKind::Notice { level: Level::Error, error });

@@ -8,15 +8,12 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::Seat;
 use super::acts::{Act, Asker};
 use super::driver::{Host, now};
 use super::schedule::{self, Phase, Turn};
 use crate::core::{Write, jobs::summary, parameters};
 use crate::error::{Error, Kind, Result, harmless};
-use crate::proto::{
-    Ack, BackendKind, CommandId, DownloadState, EventKind, Job, JobAct, JobId, JobItem, Level, ModelRef, ModelState, Parameters,
-};
+use crate::proto::{Ack, BackendKind, DownloadState, EventKind, Job, JobAct, JobId, JobItem, Level, ModelRef, ModelState, Parameters};
 
 /// Models of one job: beyond what any server lists. A mistake that asks for more is told so.
 const MOST_MODELS: usize = 20_000;
@@ -205,14 +202,6 @@ impl Host {
             self.jobs.jobs().chain(begins).map(|job| json!({ "act": job.act.word(), "models": job.items.len() })).collect();
         let write = Write::Setting { key: GOING.to_owned(), value: Value::Array(going) };
         self.store.write(vec![write], false).await
-    }
-
-    pub(super) fn remove_model(&mut self, seat: Seat, id: CommandId, _model: ModelRef) {
-        self.ack(seat, id, Err(Error::new(Kind::Unsupported, "Removing is not built yet.")));
-    }
-
-    pub(super) fn copy_model(&mut self, seat: Seat, id: CommandId, _model: ModelRef, _to: String) {
-        self.ack(seat, id, Err(Error::new(Kind::Unsupported, "Copying is not built yet.")));
     }
 }
 

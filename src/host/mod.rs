@@ -21,6 +21,8 @@ mod options;
 mod outbox;
 mod perform;
 mod probing;
+mod pulling;
+mod removing;
 mod runs;
 mod schedule;
 mod seats;
@@ -35,10 +37,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::backend::discover::Discovered;
 use crate::backend::{Change, Update};
 use crate::error::{Error, Kind, Result};
-use crate::fetch::Progress;
 use crate::metrics::Sampler;
 use crate::proto::wire::{ClientFrame, Hello, HostFrame, Welcome};
-use crate::proto::{Instance, ModelRef, ModelUse, NodeId, Sample};
+use crate::proto::{CommandId, Instance, ModelRef, ModelUse, NodeId, Sample};
 
 pub use options::{Build, Configured, Discover, EMBEDDED, HostOptions};
 use outbox::{Outbox, Reader, outbox};
@@ -90,10 +91,17 @@ pub(crate) enum Message {
         serial: u64,
         result: Result<()>,
     },
+    /// A model was copied, or could not be.
+    Copied {
+        seat: Seat,
+        id: CommandId,
+        backend: String,
+        result: Result<()>,
+    },
     /// A download has come further.
-    Fetching(Progress),
+    Pulling(Box<pulling::Pulling>),
     /// A download has ended.
-    Fetched(Result<PathBuf>),
+    Pulled(Box<pulling::Pulled>),
     /// A backend has told something by itself.
     Changed {
         backend: String,
@@ -106,6 +114,8 @@ pub(crate) enum Message {
     },
     /// The processes of instances were read; the reader comes back with it.
     Measured(Option<Box<instances::Measured>>),
+    /// Downloads of the host before this one need not wait any longer.
+    TakeUp,
     /// Whether pip is there.
     Pip(bool),
     /// What the runs of models say now.

@@ -8,8 +8,10 @@ use futures_util::future::BoxFuture;
 
 use crate::backend::discover::{Discovered, Places, discover};
 use crate::backend::{Backend, Spec, build};
-use crate::config::{ApiKey, Loaded, Paths, Starter};
+use crate::config::{ApiKey, Embedded, HUB_TOKEN, Loaded, Paths, Starter};
 use crate::error::{Error, Result};
+use crate::fetch::Hub;
+use crate::fetch::source::HUB;
 use crate::fetch::starter::URL;
 use crate::proto::BackendKind;
 
@@ -38,6 +40,12 @@ pub struct HostOptions {
     pub models: PathBuf,
     /// Where the starter model comes from; empty: its usual address.
     pub starter: Vec<String>,
+    /// Where `owner/repo` names of model files are looked up. The token is not known yet.
+    pub hub: Hub,
+    /// Where the hub's token comes from; no token where there is none.
+    pub hub_token: ApiKey,
+    /// Downloads that go on at once; at least one.
+    pub pulls: usize,
     /// How long it waits after the last client has left with nothing going on.
     pub linger: Duration,
     /// Somebody is about to listen for it (the daemon). Else nobody can attach from outside, and the lock says so at once.
@@ -62,11 +70,13 @@ impl HostOptions {
     #[must_use]
     pub fn new(paths: &Paths, loaded: Loaded) -> Self {
         let Loaded { config, problems } = loaded;
+        let Embedded { hub, hub_mirrors, hub_token, models } = config.embedded;
+        let bases = std::iter::once(hub.unwrap_or_else(|| HUB.to_owned())).chain(hub_mirrors).collect();
         let mut backends: Vec<Configured> = config
             .backends
             .into_iter()
             .map(|backend| {
-                let models = if backend.kind == BackendKind::Embedded { config.embedded.models.clone() } else { Vec::new() };
+                let models = if backend.kind == BackendKind::Embedded { models.clone() } else { Vec::new() };
                 let url = backend.url.unwrap_or_default();
                 Configured {
                     spec: Spec { name: backend.name, kind: Some(backend.kind), url, models, ..Spec::default() },
@@ -78,7 +88,7 @@ impl HostOptions {
         match backends.iter_mut().find(|backend| backend.spec.kind == Some(BackendKind::Embedded)) {
             Some(engine) => engine.spec.models.push(fetched),
             None if cfg!(feature = "embedded") => {
-                let mut models = config.embedded.models;
+                let mut models = models;
                 models.push(fetched);
                 let spec = Spec { name: EMBEDDED.to_owned(), kind: Some(BackendKind::Embedded), models, ..Spec::default() };
                 backends.push(Configured { spec, key: None });
@@ -96,6 +106,9 @@ impl HostOptions {
             config_file: paths.config_file(),
             models: paths.models(),
             starter: sources(config.starter),
+            hub: Hub { bases, ..Hub::default() },
+            hub_token: hub_token.unwrap_or_else(|| ApiKey::Env(HUB_TOKEN.to_owned())),
+            pulls: config.pulls.max(1),
             linger: config.linger,
             listens: false,
             kept: false,

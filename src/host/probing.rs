@@ -11,6 +11,7 @@ use super::{Message, Seat};
 use crate::backend::discover::Discovered;
 use crate::error::{Error, Kind};
 use crate::fetch::pip_available;
+use crate::fetch::source::is_file;
 use crate::metrics::Sampler;
 use crate::proto::{Ack, BackendKind, Command, CommandId, EventKind, Level, ModelInfo, ModelState, Sample};
 
@@ -137,6 +138,7 @@ impl Host {
             self.ask_depth(&name, depth);
         }
         self.go_on_waiting().await;
+        self.advance().await;
         self.check_settled();
     }
 
@@ -210,6 +212,10 @@ impl Host {
                     return false;
                 }
                 self.machine.replica.docs.get(conversation).and_then(|doc| doc.conversation.row.model.clone())
+            }
+            // A server that fetches may be found yet.
+            Command::Pull { backend, source } => {
+                return backend.is_empty() && !is_file(source) || self.backends.get(backend).is_some_and(|slot| slot.backend.is_none());
             }
             _ => return false,
         };

@@ -83,6 +83,11 @@ impl Runs {
         self.running.remove(&node).map(|running| running.model)
     }
 
+    /// Whether a model is writing an answer.
+    pub(super) fn uses(&self, model: &ModelRef) -> bool {
+        self.running.values().any(|running| running.model == *model)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.running.is_empty()
     }

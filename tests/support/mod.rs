@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test binary compiles its own copy of this and uses a part of it")]
 
 pub mod hear;
+pub mod registry;
 pub mod replay;
 pub mod router;
 pub mod scripted;

@@ -12,8 +12,10 @@ use tokio::sync::Semaphore;
 
 use arbour::backend::{Backend, Probe, Request, Sink, Spec};
 use arbour::client::{Client, Incoming, Introduction};
+use arbour::config::ApiKey;
 use arbour::core::{Replica, Touched};
 use arbour::error::{Error, Kind, Result};
+use arbour::fetch::Hub;
 use arbour::host::{Configured, HostHandle, HostOptions};
 use arbour::proto::*;
 
@@ -130,6 +132,9 @@ pub fn options(folder: &Path, puppet: &Arc<Puppet>) -> HostOptions {
         config_file: folder.join("config.toml"),
         models: folder.join("data/models"),
         starter: Vec::new(),
+        hub: Hub::default(),
+        hub_token: ApiKey::Env("ARBOUR_TEST_NO_SUCH_TOKEN".into()),
+        pulls: 2,
         linger: Duration::from_secs(60),
         listens: false,
         kept: false,

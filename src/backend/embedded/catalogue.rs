@@ -75,6 +75,17 @@ impl Catalogue {
         entry.map(|e| e.name).ok_or_else(|| Error::new(Kind::Internal, "The opened file is not in the list of models."))
     }
 
+    /// Folders and files from the configuration.
+    #[must_use]
+    pub fn places(&self) -> &[PathBuf] {
+        &self.places
+    }
+
+    /// A file that was opened is gone.
+    pub fn forget(&mut self, path: &Path) {
+        self.opened.retain(|opened| opened != path && opened.exists());
+    }
+
     /// Every model, by name. Reads the heads that are new or changed.
     pub fn list(&mut self) -> Vec<Entry> {
         let mut paths = Vec::new();

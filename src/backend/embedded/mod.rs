@@ -9,6 +9,7 @@ mod answer;
 mod attention;
 mod cache;
 mod catalogue;
+mod files;
 mod instance;
 mod kinds;
 mod matrix;
@@ -116,6 +117,11 @@ impl Embedded {
     /// `Kind::File` or `Kind::Unsupported` with why it cannot be run.
     pub fn add_file(&self, path: &Path) -> Result<String> {
         lock(&self.catalogue).add(path)
+    }
+
+    /// The configured places.
+    fn folders(&self) -> Vec<PathBuf> {
+        lock(&self.catalogue).places().to_vec()
     }
 
     async fn list(&self) -> Result<Vec<Entry>> {
@@ -268,7 +274,8 @@ impl Backend for Embedded {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { start: true, stop: true, idle: true, ..Abilities::default() }
+        // Files are fetched by the host; the engine opens them.
+        Abilities { start: true, stop: true, pull: true, copy: true, remove: true, idle: true }
     }
 
     /// Its memory is counted where it is taken; its processor time is the host's own.
@@ -294,6 +301,25 @@ impl Backend for Embedded {
             });
         }
         Ok(running)
+    }
+
+    async fn copy(&self, model: &str, to: &str) -> Result<()> {
+        let (entry, name, places) = (self.entry(model).await?, to.to_owned(), self.folders());
+        files::blocking(move || files::copy(&entry.path, &name, &places)).await
+    }
+
+    async fn remove(&self, model: &str) -> Result<()> {
+        let entry = self.entry(model).await?;
+        let loaded = |state| matches!(state, ModelState::Loaded | ModelState::Loading | ModelState::Sleeping);
+        if self.known(&entry.path).is_some_and(|instance| loaded(instance.status().state)) {
+            return Err(Error::new(Kind::Busy, format!("`{}` is loaded, and its file is in use.", cut(model, 120)))
+                .hint(format!("Stop it first: `arbour models stop {}`.", crate::sanitise::shell_quote(&cut(model, 120)))));
+        }
+        let (path, places) = (entry.path.clone(), self.folders());
+        files::blocking(move || files::remove(&path, &places)).await?;
+        lock(&self.instances).remove(&entry.path);
+        lock(&self.catalogue).forget(&entry.path);
+        Ok(())
     }
 
     fn preview(&self, request: &Request) -> RequestPreview {

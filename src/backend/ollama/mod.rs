@@ -1,10 +1,11 @@
 //! `ollama`: Ollama's own protocol.
 //!
-//! Owns: its requests, loading and unloading by keep-alive, and watching a load that a chat brings about. Refuses: pulling models.
+//! Owns: its requests, loading and unloading by keep-alive, watching a load that a chat brings about, pulling, copying, removing.
 //! Invariant: the context in force is reported with every answer, because Ollama cuts what is longer without a word.
 
 mod decode;
 mod facts;
+mod pull;
 mod request;
 
 use std::sync::Arc;
@@ -13,13 +14,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::sync::Notify;
+use reqwest::Method;
+use tokio::sync::{Notify, mpsc};
 
 pub use self::decode::Decoder;
 use super::http::{ASK, Http};
 use super::openai::request::continued;
 use super::stream::carry;
-use super::{Backend, Probe, Request, Sink, Spec, preview};
+use super::{Abilities, Backend, Probe, PullProgress, Request, Sink, Spec, preview};
 use crate::error::Result;
 use crate::proto::{BackendKind, Figure, Figures, Finish, Instance, ModelInfo, Parameters, RequestPreview, State};
 
@@ -27,6 +29,9 @@ const CHAT: &str = "/api/chat";
 
 /// How long loading may take: a very large model from a slow disk.
 const LOADING: Duration = Duration::from_secs(15 * 60);
+
+/// How long copying or removing may take: files are linked and unlinked, on a disk that may be asleep.
+const CHANGING: Duration = Duration::from_secs(60);
 
 /// How often a load is watched.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -96,6 +101,25 @@ impl Backend for Ollama {
     async fn instances(&self) -> Result<Vec<Instance>> {
         let ps = self.http.get("/api/ps").await?;
         Ok(facts::instances(&self.http.who.backend, &ps.body, Timestamp::now().as_millisecond()))
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities { start: true, stop: true, pull: true, copy: true, remove: true, idle: true }
+    }
+
+    async fn pull(&self, source: &str, out: mpsc::Sender<PullProgress>) -> Result<()> {
+        pull::pull(&self.http, source, pull::Patience::default(), &out).await
+    }
+
+    async fn copy(&self, model: &str, to: &str) -> Result<()> {
+        let body = serde_json::json!({ "source": model, "destination": to });
+        self.http.order(Method::POST, "/api/copy", &body, model, CHANGING).await
+    }
+
+    async fn remove(&self, model: &str) -> Result<()> {
+        // Older servers call it `name`.
+        let body = serde_json::json!({ "model": model, "name": model });
+        self.http.order(Method::DELETE, "/api/delete", &body, model, CHANGING).await
     }
 
     fn preview(&self, request: &Request) -> RequestPreview {
