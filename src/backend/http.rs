@@ -81,6 +81,12 @@ impl Http {
         &self.who.url
     }
 
+    /// Whether the server runs on this machine: its address is a loopback one.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        super::is_here(self.base.as_str())
+    }
+
     /// The same server, with `path` put behind its address.
     #[must_use]
     pub fn below(mut self, path: &str) -> Self {

@@ -12,6 +12,7 @@ pub mod failure;
 pub mod fault;
 pub mod gguf;
 pub mod http;
+mod inspect;
 mod llama_server;
 pub mod ndjson;
 pub mod ollama;
@@ -135,20 +136,7 @@ pub trait Backend: Send + Sync {
 
     /// Everything that is known of one model: template, licence, metadata, what decides its memory. Must not load anything.
     async fn inspect(&self, name: &str) -> Result<Inspection> {
-        let model = self.model(name).await?;
-        Ok(Inspection {
-            model,
-            template: None,
-            licence: None,
-            system: None,
-            parameters: Vec::new(),
-            metadata: Vec::new(),
-            files: Vec::new(),
-            anatomy: None,
-            modified: None,
-            digest: None,
-            arguments: Vec::new(),
-        })
+        Ok(Inspection::of(self.model(name).await?))
     }
 
     /// What each loaded model costs to run now. Must not wake a sleeping model. Bounded to 5 s.
@@ -232,6 +220,22 @@ pub const BACKENDS: &[Entry] = &[
         build: embedded::build,
     },
 ];
+
+/// Whether what runs at this address runs on this machine; the empty address is that of an engine inside.
+#[must_use]
+pub fn is_here(url: &str) -> bool {
+    if url.is_empty() {
+        return true;
+    }
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    match url.host_str() {
+        Some(name) => {
+            let name = name.trim_start_matches('[').trim_end_matches(']');
+            name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+        }
+        None => false,
+    }
+}
 
 /// Makes the backend that a spec describes. Asks nothing of the network.
 ///

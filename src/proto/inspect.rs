@@ -40,3 +40,23 @@ pub struct Inspection {
     #[serde(default)]
     pub arguments: Vec<String>,
 }
+
+impl Inspection {
+    /// A model of which nothing is known beyond what lists tell.
+    #[must_use]
+    pub fn of(model: ModelInfo) -> Self {
+        Self {
+            model,
+            template: None,
+            licence: None,
+            system: None,
+            parameters: Vec::new(),
+            metadata: Vec::new(),
+            files: Vec::new(),
+            anatomy: None,
+            modified: None,
+            digest: None,
+            arguments: Vec::new(),
+        }
+    }
+}

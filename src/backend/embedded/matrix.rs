@@ -346,6 +346,22 @@ fn slow(dtype: GgmlDType) -> bool {
     matches!(dtype, GgmlDType::Q4_1 | GgmlDType::Q5_0 | GgmlDType::Q5_1)
 }
 
+/// What a tensor takes once it is loaded, in bytes: in this house's layout where it is packed, as 8 bits where it is requantised.
+#[must_use]
+pub fn resident(info: &TensorInfo) -> u64 {
+    let Some(columns) = info.shape.last().filter(|_| info.shape.len() > 1) else { return info.size };
+    #[cfg(target_arch = "x86_64")]
+    if let (Code::Wide(_), Some(stored)) = (Code::best(), Stored::named(info.kind.name)) {
+        let rows = info.shape.iter().rev().skip(1).fold(1_u64, |product, n| product.saturating_mul(*n as u64));
+        return rows.saturating_mul(stored.row_resident(*columns));
+    }
+    let _ = columns;
+    match kinds::dtype(info.kind) {
+        Some(dtype) if slow(dtype) => (info.size / info.kind.block.1).saturating_mul(34),
+        _ => info.size,
+    }
+}
+
 fn floats(data: &dyn QuantizedType, count: usize) -> Result<Vec<f32>> {
     match data.dequantize(count).map_err(compute)? {
         CpuStorage::F32(all) => Ok(all),

@@ -10,6 +10,7 @@ mod attention;
 mod cache;
 mod catalogue;
 mod files;
+mod inspect;
 mod instance;
 mod kinds;
 mod matrix;
@@ -41,7 +42,9 @@ use self::tokenizer::Tokenizer;
 use super::gguf::{Header, Want};
 use super::{Abilities, Backend, Probe, Request, Sink, Spec, Update};
 use crate::error::{Error, Kind, Result};
-use crate::proto::{self, BackendKind, Figure, Finish, ModelInfo, ModelRef, ModelState, Parameters, Progress, RequestPreview, State};
+use crate::proto::{
+    self, BackendKind, Figure, Finish, Inspection, ModelInfo, ModelRef, ModelState, Parameters, Progress, RequestPreview, State,
+};
 use crate::sanitise::cut;
 
 /// The engine as a backend.
@@ -249,6 +252,14 @@ impl Backend for Embedded {
     async fn model(&self, name: &str) -> Result<ModelInfo> {
         let entry = self.entry(name).await?;
         Ok(self.info(&entry))
+    }
+
+    async fn inspect(&self, name: &str) -> Result<Inspection> {
+        let entry = self.entry(name).await?;
+        let info = self.info(&entry);
+        tokio::task::spawn_blocking(move || inspect::inspect(info, &entry.path))
+            .await
+            .map_err(|e| Error::new(Kind::Internal, "Reading the model's file failed.").cause(e))?
     }
 
     async fn start(&self, model: &str, parameters: &Parameters, out: Sink) -> Result<()> {

@@ -68,6 +68,17 @@ impl Stored {
         })
     }
 
+    /// Bytes that one row of `columns` numbers takes in memory: blocks in pairs, with a scale and, but for Q8_0, a least value each.
+    #[must_use]
+    pub fn row_resident(self, columns: usize) -> u64 {
+        let numbers = match self {
+            Self::Q4_0 | Self::Q4_1 | Self::Q4K => 16 + 8,
+            Self::Q5_0 | Self::Q5_1 => 32 + 8,
+            Self::Q8_0 => 32 + 4,
+        };
+        (columns / BLOCK).next_multiple_of(2) as u64 * numbers
+    }
+
     /// Bytes of one row of `columns` numbers.
     fn row_bytes(self, columns: usize) -> usize {
         match self {

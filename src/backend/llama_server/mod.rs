@@ -7,6 +7,7 @@
 mod cost;
 mod events;
 mod facts;
+mod inspect;
 mod router;
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use super::openai::request::llama_body;
 use super::openai::{Learned, entries, receive, send};
 use super::{Abilities, Backend, Change, Probe, Request, Sink, Spec, preview, refuse};
 use crate::error::{Error, Kind, Result, quoted};
-use crate::proto::{BackendKind, Figure, Figures, Finish, Instance, ModelInfo, ModelState, Parameters, RequestPreview, State};
+use crate::proto::{BackendKind, Figure, Figures, Finish, Inspection, Instance, ModelInfo, ModelState, Parameters, RequestPreview, State};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -97,6 +98,19 @@ impl Backend for LlamaServer {
 
     async fn model(&self, name: &str) -> Result<ModelInfo> {
         self.models().await?.into_iter().find(|m| m.name == name).ok_or_else(|| self.http.who.no_model(name))
+    }
+
+    async fn inspect(&self, name: &str) -> Result<Inspection> {
+        let (entries, mut props) = self.list().await?;
+        let entry = entries.iter().find(|entry| facts::is_called(entry, name)).ok_or_else(|| self.http.who.no_model(name))?;
+        let info = facts::model(self.name(), entry, props.as_ref()).ok_or_else(|| self.http.who.no_model(name))?;
+        if self.router.is_router() {
+            // A router answers for a model that is loaded; asking wakes none.
+            let loaded = matches!(info.state, ModelState::Loaded | ModelState::Sleeping);
+            let asked = if loaded { self.http.get(&format!("/props{}", cost::query(&info.name))).await.ok() } else { None };
+            props = asked.map(|answer| answer.body);
+        }
+        Ok(inspect::inspect(info, entry, props.as_ref(), self.http.is_here()).await)
     }
 
     async fn start(&self, model: &str, _parameters: &Parameters, out: Sink) -> Result<()> {

@@ -5,6 +5,7 @@
 
 mod decode;
 mod facts;
+mod inspect;
 mod pull;
 mod request;
 
@@ -23,7 +24,7 @@ use super::openai::request::continued;
 use super::stream::carry;
 use super::{Abilities, Backend, Probe, PullProgress, Request, Sink, Spec, preview};
 use crate::error::Result;
-use crate::proto::{BackendKind, Figure, Figures, Finish, Instance, ModelInfo, Parameters, RequestPreview, State};
+use crate::proto::{BackendKind, Figure, Figures, Finish, Inspection, Instance, ModelInfo, Parameters, RequestPreview, State};
 
 const CHAT: &str = "/api/chat";
 
@@ -87,6 +88,21 @@ impl Backend for Ollama {
         let mut info = found.unwrap_or_else(|| ModelInfo::named(&self.http.who.backend, BackendKind::Ollama, name));
         facts::show(&mut info, &show.body);
         Ok(info)
+    }
+
+    async fn inspect(&self, name: &str) -> Result<Inspection> {
+        let body = serde_json::json!({ "model": name });
+        let (tags, ps, show) =
+            tokio::join!(self.http.get("/api/tags"), self.http.get("/api/ps"), self.http.post("/api/show", &body, Some(name), ASK));
+        let show = show?;
+        let (tags, ps) = (tags.ok().map(|answer| answer.body), ps.ok().map(|answer| answer.body));
+        let listed = tags.as_ref().and_then(|tags| facts::models(self.name(), tags, ps.as_ref(), Timestamp::now().as_millisecond()));
+        let found = listed.into_iter().flatten().find(|model| facts::same(&model.name, name));
+        let mut info = found.unwrap_or_else(|| ModelInfo::named(self.name(), BackendKind::Ollama, name));
+        facts::show(&mut info, &show.body);
+        let mut inspection = Inspection::of(info);
+        inspect::show(&mut inspection, &show.body, tags.as_ref().and_then(|tags| facts::running(tags, name)));
+        Ok(inspection)
     }
 
     async fn start(&self, model: &str, parameters: &Parameters, out: Sink) -> Result<()> {

@@ -21,7 +21,7 @@ use super::http::Http;
 use super::stream::carry;
 use super::{Backend, Probe, Request, Sink, Spec, preview};
 use crate::error::{Error, Kind, Result, quoted};
-use crate::proto::{BackendKind, Finish, ModelInfo, Parameters, RequestPreview};
+use crate::proto::{BackendKind, Finish, Inspection, ModelInfo, Parameters, RequestPreview};
 
 /// A server or service.
 pub struct OpenAi {
@@ -72,6 +72,14 @@ impl Backend for OpenAi {
 
     async fn model(&self, name: &str) -> Result<ModelInfo> {
         self.models().await?.into_iter().find(|m| m.name == name).ok_or_else(|| self.http.who.no_model(name))
+    }
+
+    async fn inspect(&self, name: &str) -> Result<Inspection> {
+        let answer = self.http.get("/models").await?;
+        let list = entries(&answer.body).ok_or_else(|| self.http.who.malformed("/models has no list of models"))?;
+        let of = |entry: &Value| model_info(&self.http.who.backend, entry).filter(|model| model.name == name);
+        let (entry, model) = list.iter().find_map(|entry| Some((entry, of(entry)?))).ok_or_else(|| self.http.who.no_model(name))?;
+        Ok(Inspection { metadata: super::inspect::flat(entry), ..Inspection::of(model) })
     }
 
     async fn start(&self, model: &str, _parameters: &Parameters, _out: Sink) -> Result<()> {
