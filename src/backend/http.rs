@@ -84,7 +84,7 @@ impl Http {
     /// Whether the server runs on this machine: its address is a loopback one.
     #[must_use]
     pub fn is_here(&self) -> bool {
-        super::is_here(self.base.as_str())
+        is_loopback(&self.base)
     }
 
     /// The same server, with `path` put behind its address.

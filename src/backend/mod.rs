@@ -224,17 +224,7 @@ pub const BACKENDS: &[Entry] = &[
 /// Whether what runs at this address runs on this machine; the empty address is that of an engine inside.
 #[must_use]
 pub fn is_here(url: &str) -> bool {
-    if url.is_empty() {
-        return true;
-    }
-    let Ok(url) = reqwest::Url::parse(url) else { return false };
-    match url.host_str() {
-        Some(name) => {
-            let name = name.trim_start_matches('[').trim_end_matches(']');
-            name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
-        }
-        None => false,
-    }
+    url.is_empty() || http::address(url).is_ok_and(|url| http::is_loopback(&url))
 }
 
 /// Makes the backend that a spec describes. Asks nothing of the network.

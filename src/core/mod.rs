@@ -22,4 +22,4 @@ mod write;
 pub use machine::{Effect, Input, Machine, measure};
 pub use replica::{Replica, Touched};
 pub use tree::Doc;
-pub use write::Write;
+pub use write::{Taken, Write};

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::settings::State;
 use crate::proto::{
-    Card, CommandId, Content, Conversation, ConversationId, Download, Group, ModelRef, Node, NodeId, Parameters, Preset, Subject, UnixMs,
+    Card, CommandId, Content, Conversation, ConversationId, Download, Group, ModelRef, Node, NodeId, Parameters, Preset, Source, Subject,
+    UnixMs,
 };
 
 /// One change of the database.
@@ -87,11 +88,26 @@ pub enum Write {
         at: UnixMs,
         points: Vec<(&'static str, f64)>,
     },
+    /// What a model took when it was loaded with these load settings.
+    Loaded {
+        model: ModelRef,
+        parameters: Parameters,
+        taken: Taken,
+    },
     /// This command was carried out; the same id must not count again.
     Applied {
         command: CommandId,
         at: UnixMs,
     },
+}
+
+/// What a loaded model was found to take, in bytes. `None`: not known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Taken {
+    pub at: UnixMs,
+    pub memory: Option<f64>,
+    pub gpu: Option<f64>,
+    pub source: Source,
 }
 
 impl Write {

@@ -216,6 +216,9 @@ impl Host {
             (Err(_), Act::Start(_) | Act::Stop) => self.model_state(model, ModelState::Unknown, None),
             (_, Act::Remove) => {}
         }
+        if let (Ok(()), Act::Start(parameters)) = (result, &going.act) {
+            self.ended_loading(model, parameters);
+        }
         let many = going.askers.iter().any(|asker| matches!(asker, Asker::Job(..)));
         if result.is_ok() && going.act == Act::Remove && !many {
             self.model_removed(model);

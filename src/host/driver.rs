@@ -11,6 +11,7 @@ use super::acts::Acts;
 use super::backends::Backends;
 use super::downloads::Downloads;
 use super::effects::LAST_CONVERSATION;
+use super::fitting::Fitting;
 use super::instances::Instances;
 use super::jobs;
 use super::life::Life;
@@ -68,6 +69,7 @@ pub(super) struct Host {
     pub(super) backends: Backends,
     pub(super) runs: Runs,
     pub(super) downloads: Downloads,
+    pub(super) fitting: Fitting,
     pub(super) inbox: mpsc::Sender<Message>,
     pub(super) seq: u64,
     /// Commands that wait until the first look at the backends is over.
@@ -151,6 +153,7 @@ impl Host {
             backends: Backends::default(),
             runs: Runs::default(),
             downloads: Downloads::default(),
+            fitting: Fitting::default(),
             inbox,
             seq: 0,
             waiting: Vec::new(),

@@ -28,7 +28,8 @@ pub enum Query {
     Snapshot,
     /// Everything that is known of one model. It may cost requests.
     Inspect { model: ModelRef },
-    /// Whether a model fits, with these load settings over its own.
+    /// Whether models fit, with these load settings over their own. Each is reckoned beside the ones before it: what they would take
+    /// is not free any more.
     Fit { models: Vec<ModelRef>, parameters: Parameters },
     /// What the runs of every model say.
     Uses,

@@ -10,6 +10,7 @@ mod cards;
 mod downloads;
 mod fault;
 mod grams;
+mod loaded;
 mod queries;
 mod reader;
 mod recover;
@@ -37,11 +38,11 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::core::Write;
+use crate::core::{Taken, Write};
 use crate::error::{Error, Kind, Result};
 use crate::proto::{
-    Card, CommandId, Content, Conversation, ConversationId, ConversationRow, Download, ModelRef, ModelUse, Node, NodeId, SearchHit, UnixMs,
-    Window,
+    Card, CommandId, Content, Conversation, ConversationId, ConversationRow, Download, ModelRef, ModelUse, Node, NodeId, Parameters,
+    SearchHit, UnixMs, Window,
 };
 use fault::Fault;
 use reader::Readers;
@@ -222,6 +223,14 @@ impl Store {
     /// What the database says.
     pub async fn uses(&self, model: Option<ModelRef>) -> Result<Vec<(ModelRef, ModelUse)>> {
         self.inner.readers.read(move |connection| uses::uses(connection, model.as_ref())).await
+    }
+
+    /// What a model took when it was last loaded with these load settings.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn loaded(&self, model: ModelRef, parameters: Parameters) -> Result<Option<Taken>> {
+        self.inner.readers.read(move |connection| loaded::of(connection, &model, &parameters)).await
     }
 
     /// The downloads that are not forgotten, in the order in which they were asked for.

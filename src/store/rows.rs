@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::fault::{Fault, said};
 use super::words::{FIGURE_COLUMNS, FIGURES, figure_values, finish_word, part_columns};
-use super::{cards, downloads, grams, search, series, settings};
+use super::{cards, downloads, grams, loaded, search, series, settings};
 use crate::core::Write;
 use crate::error::{Error, Kind};
 use crate::proto::{Content, Conversation, ConversationId, ModelRef, Node, NodeId, Parameters, Part, Run, Subject, content_text};
@@ -35,6 +35,7 @@ pub(super) fn carry_out(connection: &Connection, write: &Write) -> Result<(), Fa
                 .execute(params![key, value.to_string()])?;
             Ok(())
         }
+        Write::Loaded { model, parameters, taken } => loaded::put(connection, model, parameters, taken),
         Write::Card { model, card } => cards::put(connection, model, card),
         Write::Download(download) => downloads::put(connection, download),
         Write::ForgetDownload { key } => downloads::forget(connection, key),
@@ -312,9 +313,15 @@ pub(super) fn model_key(connection: &Connection, model: &ModelRef) -> rusqlite::
     }
 }
 
-pub(super) fn parameters_key(connection: &Connection, parameters: &Parameters) -> Result<i64, Fault> {
+/// Parameters as they are kept, and what they are found by.
+pub(super) fn parameters_text(parameters: &Parameters) -> (String, [u8; 32]) {
     let text = serde_json::Value::from_iter(parameters.0.clone()).to_string();
-    let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+    let hash = Sha256::digest(text.as_bytes()).into();
+    (text, hash)
+}
+
+pub(super) fn parameters_key(connection: &Connection, parameters: &Parameters) -> Result<i64, Fault> {
+    let (text, hash) = parameters_text(parameters);
     let known =
         connection.prepare_cached("SELECT key FROM parameter_version WHERE hash = ?1")?.query_row([hash], |row| row.get(0)).optional()?;
     Ok(match known {

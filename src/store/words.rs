@@ -71,12 +71,22 @@ pub(super) fn unsigned<T: TryFrom<i64>>(row: &Row<'_>, column: usize) -> rusqlit
     T::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
 }
 
-fn letter(source: Source) -> char {
+/// The letter of a figure's source.
+pub(super) fn letter(source: Source) -> char {
     match source {
         Source::Server => 's',
         Source::Measured => 'm',
         Source::Estimated => 'e',
     }
+}
+
+/// The source that such a letter stands for.
+pub(super) fn source(column: usize, word: &str) -> rusqlite::Result<Source> {
+    let known = [Source::Server, Source::Measured, Source::Estimated];
+    known
+        .into_iter()
+        .find(|source| word == letter(*source).to_string())
+        .ok_or_else(|| unreadable(column, "where a figure comes from", word))
 }
 
 /// Calls a macro with the figures in the order of their columns.

@@ -80,6 +80,7 @@ impl Disk {
             Write::DeleteConversation(_)
             | Write::Setting { .. }
             | Write::Card { .. }
+            | Write::Loaded { .. }
             | Write::Download(_)
             | Write::ForgetDownload { .. }
             | Write::Used { .. }
