@@ -6,7 +6,7 @@ use super::action;
 use super::model::{Model, Waiting};
 use super::msg::Tag;
 use super::overlay::page::Page;
-use super::pane::{chat, composer, conversations, metrics, models, tree};
+use super::pane::{chat, composer, conversations, details, metrics, models, table, tree};
 use super::perform;
 use super::shared::Link;
 use super::text::width::drawable;
@@ -45,6 +45,8 @@ pub fn restored(model: &mut Model, snapshot: Snapshot) {
     model.shared.replica.restore(snapshot);
     model.shared.link = Link::Up;
     model.watching = false;
+    // What was asked when it came into view is asked again.
+    model.entered = "";
     if let (Some(id), Some(doc)) = (shown, kept) {
         model.shared.replica.docs.insert(id, doc);
         open(model, id, leaf, select);
@@ -55,6 +57,7 @@ pub fn restored(model: &mut Model, snapshot: Snapshot) {
 
 fn refresh_all(model: &mut Model) {
     let revisions = &mut model.shared.revisions;
+    revisions.attached += 1;
     revisions.rows += 1;
     revisions.models += 1;
     revisions.doc += 1;
@@ -70,6 +73,7 @@ pub fn open(model: &mut Model, conversation: ConversationId, leaf: Option<NodeId
 }
 
 pub fn event(model: &mut Model, event: &Event) {
+    let ended = action::jobs::ends(model, event);
     let touched = model.shared.replica.apply(event);
     for at in 0..model.panes.len() {
         let id = model.panes[at].info().tile.id;
@@ -78,7 +82,12 @@ pub fn event(model: &mut Model, event: &Event) {
     let shown = model.shared.view.conversation;
     match touched {
         Touched::Nothing => {}
-        Touched::Jobs => model.mark(models::ID),
+        Touched::Jobs => {
+            [models::ID, table::ID].into_iter().for_each(|pane| model.mark(pane));
+            if let Some(job) = ended {
+                action::jobs::ended(model, job, event.at);
+            }
+        }
         Touched::Rows => {
             model.shared.revisions.rows += 1;
             model.mark(conversations::ID);
@@ -114,7 +123,7 @@ pub fn event(model: &mut Model, event: &Event) {
         Touched::Doc(_) | Touched::Text(..) | Touched::Node(..) => {}
         Touched::Models => {
             model.shared.revisions.models += 1;
-            for pane in [models::ID, chat::ID, composer::ID] {
+            for pane in [models::ID, chat::ID, composer::ID, table::ID, details::ID] {
                 model.mark(pane);
             }
             model.mark_status();
@@ -123,9 +132,9 @@ pub fn event(model: &mut Model, event: &Event) {
             if let EventKind::Metrics(sample) = &event.kind {
                 model.shared.sample = Some(sample.clone());
             }
-            model.mark(metrics::ID);
+            [metrics::ID, table::ID, details::ID].into_iter().for_each(|pane| model.mark(pane));
         }
-        Touched::Settings => {}
+        Touched::Settings => [table::ID, details::ID].into_iter().for_each(|pane| model.mark(pane)),
         Touched::Downloads => downloaded(model, event),
         Touched::Notice => notice(model, event),
         Touched::Drifted(id) if shown == Some(id) => {
@@ -167,7 +176,7 @@ fn follow(model: &mut Model, event: &Event) {
 
 fn downloaded(model: &mut Model, event: &Event) {
     model.shared.revisions.models += 1;
-    for pane in [models::ID, chat::ID] {
+    for pane in [models::ID, chat::ID, table::ID, details::ID] {
         model.mark(pane);
     }
     let EventKind::Download(download) = &event.kind else { return };
@@ -175,7 +184,7 @@ fn downloaded(model: &mut Model, event: &Event) {
         (DownloadState::Done, Some(reference), _) => {
             model.say(format!("{} is here.", drawable(&reference.model)));
             // Whoever fetched a model to begin with wants to talk with it.
-            if model.shared.doc().is_none_or(|doc| doc.nodes().is_empty()) {
+            if model.screen.has(chat::ID) && model.shared.doc().is_none_or(|doc| doc.nodes().is_empty()) {
                 perform::intent(model, super::pane::Intent::Choose(reference.clone()));
                 if model.overlays.is_empty() && model.typing.is_none() {
                     super::action::talk::write(model);
@@ -216,6 +225,7 @@ pub fn ack(model: &mut Model, tag: Tag, result: Result<Ack>) {
             model.mark_all();
         }
         (Waiting::OpenFile, Ok(Ack::Model(reference))) => perform::intent(model, super::pane::Intent::Choose(reference)),
+        (Waiting::Stopped(start), Ok(_)) => action::fitting::start_anyway(model, start),
         (Waiting::Say(text), Ok(_)) => model.say(text),
         (_, Ok(_)) => {}
         (_, Err(error)) => {
@@ -271,6 +281,19 @@ pub fn reply(model: &mut Model, tag: Tag, result: Result<Reply>) {
         (Waiting::Request, Ok(Reply::Request(preview))) => {
             let page = request_page(&preview);
             model.push_overlay(Box::new(page));
+        }
+        (Waiting::Uses, Ok(Reply::Uses(uses))) => {
+            model.shared.replica.uses = uses.into_iter().collect();
+            model.shared.revisions.uses += 1;
+            [models::ID, table::ID, details::ID].into_iter().for_each(|pane| model.mark(pane));
+        }
+        (Waiting::Inspect, Ok(Reply::Inspection(inspection))) => {
+            let page = super::overlay::inspect::page(&inspection);
+            model.push_overlay(Box::new(page));
+        }
+        (Waiting::Fit(start), result @ (Ok(Reply::Fits(_)) | Err(_))) => {
+            let fits = result.and_then(|reply| if let Reply::Fits(fits) = reply { Ok(fits) } else { Ok(Vec::new()) });
+            action::fitting::answered(model, start, fits);
         }
         (Waiting::Search(text), Ok(Reply::Hits(hits))) => action::find::show_hits(model, &text, hits),
         (_, Ok(_)) => {}

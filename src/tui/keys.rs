@@ -207,7 +207,11 @@ pub fn invoke(model: &mut Model, invocation: Invocation, count: Option<u32>) {
         let handled = match invocation.action {
             Action::Edit(edit) => to_overlay(model, |overlay, cx| overlay.edit(edit, call.times(), cx)),
             Action::Close | Action::Write | Action::Stop if model.overlays.last().is_some_and(|o| closes(o.scope(), invocation.action)) => {
-                close_overlay(model);
+                if model.overlays.last_mut().is_some_and(|overlay| overlay.escape()) {
+                    model.mark_all()
+                } else {
+                    close_overlay(model)
+                }
                 true
             }
             _ => to_overlay(model, |overlay, cx| overlay.act(&call, cx)),

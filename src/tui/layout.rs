@@ -45,6 +45,8 @@ pub enum Slot {
     Left,
     Centre,
     Right,
+    /// On the right where there are three columns, below the centre where there are two.
+    Aside,
 }
 
 /// What the layout needs to know of a pane.
@@ -87,7 +89,7 @@ impl Arrangement {
         };
         match slot {
             Slot::Left => change(&mut self.left, by),
-            Slot::Right => change(&mut self.right, by),
+            Slot::Right | Slot::Aside => change(&mut self.right, by),
             Slot::Centre => {
                 change(&mut self.left, -by);
                 change(&mut self.right, -by);
@@ -222,7 +224,12 @@ pub fn place(tiles: &[Tile], arrangement: &Arrangement, ask: Ask<'_>) -> Placed 
         return placed;
     }
     let of = |slot: Slot| -> Vec<Tile> { shown.iter().filter(|t| t.slot == slot).copied().collect() };
-    let (left, centre, right) = (of(Slot::Left), of(Slot::Centre), of(Slot::Right));
+    let (left, mut centre, mut right, aside) = (of(Slot::Left), of(Slot::Centre), of(Slot::Right), of(Slot::Aside));
+    if class == Class::Wide {
+        right.extend(aside)
+    } else {
+        centre.extend(aside)
+    }
     let side =
         |permille: u16, most: u16| -> u16 { u16::try_from(u32::from(ask.width) * u32::from(permille) / 1000).unwrap_or(0).clamp(22, most) };
     let mut columns: Vec<(Vec<Tile>, u16)> = Vec::new();
@@ -233,7 +240,7 @@ pub fn place(tiles: &[Tile], arrangement: &Arrangement, ask: Ask<'_>) -> Placed 
         columns.push((right, side(arrangement.right, most)));
     } else {
         let focused = shown.iter().find(|t| t.id == ask.focus).map_or(Slot::Centre, |t| t.slot);
-        let slot = if focused == Slot::Centre { ask.side } else { focused };
+        let slot = if matches!(focused, Slot::Centre | Slot::Aside) { ask.side } else { focused };
         let tiles = if slot == Slot::Right && !right.is_empty() { right } else { left };
         columns.push((tiles, side(arrangement.left.max(arrangement.right), ask.width - 52)));
         columns.push((centre, 0));

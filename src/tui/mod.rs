@@ -16,6 +16,7 @@ pub mod frame;
 pub mod keymap;
 mod keys;
 pub mod layout;
+pub mod listing;
 pub mod model;
 pub mod msg;
 mod notices;
@@ -26,7 +27,9 @@ pub mod pane;
 mod perform;
 pub mod recall;
 pub mod run;
+pub mod screen;
 pub mod shared;
+pub mod spark;
 mod status;
 pub mod terminal;
 #[cfg(test)]

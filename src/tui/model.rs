@@ -3,7 +3,7 @@
 //! Owns: focus, scope, placement, redraw marks, and the way from an [`Intent`] to a [`Cmd`]. Refuses: deciding what a key means (`update`)
 //! and doing anything (`run`). Invariant: everything that changes what is shown marks it; what is not marked is not drawn.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use ratatui::layout::Rect;
@@ -17,7 +17,8 @@ use super::msg::{Cmd, Now, Tag};
 use super::notices::Notices;
 use super::output::Cursor;
 use super::overlay::Overlay;
-use super::pane::{Cx, PANES, Pane, chat, composer, metrics};
+use super::pane::{Cx, PANES, Pane, chat, composer};
+use super::screen::{self, ScreenInfo};
 use super::shared::{Shared, earliest};
 use super::theme::{Facts, Themes};
 use crate::config::document::Source;
@@ -56,6 +57,14 @@ pub enum Waiting {
     Rows,
     Pane(PaneId),
     Request,
+    /// What the runs of every model say.
+    Uses,
+    /// All that is known of one model.
+    Inspect,
+    /// Stopped to make room: the start goes on.
+    Stopped(super::action::fitting::Start),
+    /// Whether what is to be started fits.
+    Fit(super::action::fitting::Start),
     Search(String),
     /// A message: given back to the composer when the host refuses it.
     Sent {
@@ -72,6 +81,8 @@ pub struct Typing {
     pub find: Option<PaneId>,
     /// The search as it was before.
     pub before: String,
+    /// The pane's filter as it was before.
+    pub filter: String,
 }
 
 /// A prefix that was typed, and what may follow it.
@@ -107,7 +118,14 @@ pub struct Model {
     pub resolver: Resolver,
     pub pending: Option<Pending>,
     pub typing: Option<Typing>,
+    /// Which panes are looked at.
+    pub screen: &'static ScreenInfo,
+    /// Of the screen that is shown.
     pub arrangement: Arrangement,
+    /// The screen whose coming into view was dealt with.
+    pub entered: &'static str,
+    /// Of the others, with the pane that had the focus there.
+    pub parked: BTreeMap<&'static str, (Arrangement, PaneId)>,
     pub side: Slot,
     pub size: (u16, u16),
     pub placed: Placed,
@@ -168,7 +186,10 @@ impl Model {
             resolver: Resolver::default(),
             pending: None,
             typing: None,
+            screen: &screen::workspace::SCREEN,
             arrangement: setup.arrangement,
+            entered: screen::workspace::SCREEN.id,
+            parked: BTreeMap::new(),
             side: Slot::Left,
             size: setup.size,
             placed: layout::empty(),
@@ -218,7 +239,7 @@ impl Model {
 
     /// Divides the screen anew. Marks everything when something moved.
     pub fn place(&mut self) {
-        let tiles: Vec<layout::Tile> = self.panes.iter().map(|pane| pane.info().tile).collect();
+        let tiles: Vec<layout::Tile> = self.screen.panes.iter().filter_map(|id| Some(self.pane(id)?.info().tile)).collect();
         let (width, height) = self.size;
         let cx = Cx { shared: &self.shared, focused: false };
         // The composer's rows depend on its width, which does not depend on its rows.
@@ -251,20 +272,37 @@ impl Model {
         Rect::new(0, 0, self.size.0, self.size.1)
     }
 
-    /// Moves the focus; what is pending in the keys is forgotten.
+    /// Moves the focus, to another screen where the pane is on one; what is pending in the keys is forgotten.
     pub fn focus(&mut self, id: PaneId) {
         let Some(pane) = self.panes.iter().find(|p| p.info().tile.id == id) else { return };
-        if self.shared.focus == id {
+        let (id, slot) = (pane.info().tile.id, pane.info().tile.slot);
+        if let Some(screen) = screen::of(id).filter(|screen| !screen.is(self.screen.id)) {
+            self.enter(screen);
+        } else if self.shared.focus == id {
             return;
         }
-        let slot = pane.info().tile.slot;
-        self.shared.focus = pane.info().tile.id;
-        if slot != Slot::Centre {
+        self.shared.focus = id;
+        if matches!(slot, Slot::Left | Slot::Right) {
             self.side = slot;
         }
         self.resolver.reset();
         self.redraw.all = true;
         self.place();
+    }
+
+    /// Shows another screen, as it was left. Where the focus goes is for the caller.
+    fn enter(&mut self, screen: &'static ScreenInfo) {
+        let (arrangement, _) = self.parked.remove(screen.id).unwrap_or_else(|| ((screen.arrangement)(), screen.home));
+        let before = std::mem::replace(&mut self.arrangement, arrangement);
+        self.parked.insert(self.screen.id, (before, self.shared.focus));
+        self.screen = screen;
+        self.redraw.all = true;
+    }
+
+    /// The pane of a screen that had the focus last.
+    #[must_use]
+    pub fn focus_of(&self, screen: &'static ScreenInfo) -> PaneId {
+        if screen.is(self.screen.id) { self.shared.focus } else { self.parked.get(screen.id).map_or(screen.home, |(_, focus)| *focus) }
     }
 
     // --- marks --------------------------------------------------------------------------------------------------------------
@@ -341,6 +379,7 @@ impl Model {
             Scope::Search => Mode::Search,
             Scope::Insert | Scope::Prompt => Mode::Insert,
             Scope::ComposerVisual => Mode::Visual,
+            _ if self.overlays.is_empty() && self.pane(self.shared.focus).is_some_and(Pane::is_visual) => Mode::Visual,
             _ => Mode::Normal,
         }
     }
@@ -424,19 +463,24 @@ impl Model {
     /// Whether anything on the screen is for the eyes of somebody who watches metrics.
     #[must_use]
     pub fn wants_metrics(&self) -> bool {
-        self.shared.awake && self.placed.shows(metrics::ID)
+        self.shared.awake && self.panes.iter().any(|p| p.watches() && self.placed.shows(p.info().tile.id))
     }
 
-    /// The model that an action without an argument is about: the one under the cursor in Models, else the one that answers next.
+    /// The model that an action without an argument is about: the one under the cursor of the focused pane, else the one that answers
+    /// next.
     #[must_use]
     pub fn model_at_hand(&self) -> Option<ModelRef> {
-        use super::pane::{Subject, models};
-        if self.shared.focus == models::ID
-            && let Some(Subject::Model(reference)) = self.pane(models::ID).and_then(|p| p.subject(&self.cx()))
-        {
-            return Some(reference);
+        match self.pane(self.shared.focus).and_then(|pane| pane.subject(&self.cx())) {
+            Some(super::pane::Subject::Model(reference)) => Some(reference),
+            _ => self.shared.model(),
         }
-        self.shared.model()
+    }
+
+    /// The models that an act is about: those that the focused pane has selected, else the one at hand.
+    #[must_use]
+    pub fn models_at_hand(&self) -> Vec<ModelRef> {
+        let selected = self.pane(self.shared.focus).map(|pane| pane.selected(&self.cx())).unwrap_or_default();
+        if selected.is_empty() { self.model_at_hand().into_iter().collect() } else { selected }
     }
 
     /// The message that an action is about: the one under the cursor in Tree, else the selected one of the chat.

@@ -4,7 +4,7 @@ use super::action;
 use super::keys;
 use super::model::{Model, Waiting};
 use super::msg::Cmd;
-use super::pane::{Intent, Outcome, chat, composer};
+use super::pane::{Intent, Outcome, chat, composer, details, models, table};
 use crate::proto::{Command, ModelRef, NodeId, Query};
 
 /// Everything that an action led to.
@@ -17,6 +17,11 @@ pub fn outcome(model: &mut Model, outcome: Outcome) {
 pub fn intent(model: &mut Model, intent: Intent) {
     match intent {
         Intent::Call(invocation) => keys::invoke(model, invocation, None),
+        Intent::Run(invocation) => {
+            let call = super::pane::Call { action: invocation.action, args: &invocation.args, count: None };
+            action::run::run(model, &call);
+        }
+        Intent::Start(start) => action::fitting::start_anyway(model, start),
         Intent::Post(command) => {
             if !model.refuse_offline() {
                 model.post(command);
@@ -108,7 +113,7 @@ fn choose(model: &mut Model, reference: ModelRef) {
     if model.shared.doc().is_none_or(|doc| doc.nodes().is_empty()) {
         model.shared.composer.borrow_mut().enter_insert();
         model.focus(composer::ID);
-    } else if model.shared.focus == super::pane::models::ID {
+    } else if [models::ID, table::ID, details::ID].contains(&model.shared.focus) {
         model.focus(chat::ID);
     }
 }

@@ -98,6 +98,10 @@ pub struct Revisions {
     pub doc: u64,
     /// The shown conversation was opened anew: nothing that was made of it holds.
     pub epoch: u64,
+    /// The lists were replaced as a whole, past all events.
+    pub attached: u64,
+    /// What the runs of models say came as a whole.
+    pub uses: u64,
 }
 
 /// What a search in a pane looks for.
@@ -134,6 +138,8 @@ pub struct Shared {
     pub revisions: Revisions,
     /// What is searched for in the chat and the tree.
     pub needle: Needle,
+    /// The model under the cursor of the Models screen.
+    pub looked_at: Option<ModelRef>,
 }
 
 impl Shared {
@@ -158,6 +164,7 @@ impl Shared {
             sample: None,
             revisions: Revisions::default(),
             needle: Needle::default(),
+            looked_at: None,
         }
     }
 

@@ -14,6 +14,7 @@ use super::paint::{Row, clear};
 use super::shared::{Link, model_state};
 use super::text::width::{drawable, width};
 use super::theme::Role;
+use crate::core::filter::Filter;
 use crate::proto::Level;
 use crate::proto::Role as Speaker;
 
@@ -61,6 +62,18 @@ fn useful(scope: Scope) -> &'static [(Action, &'static str)] {
             (Action::Favourite, "favourite"),
             (Action::Find, "filter"),
             (Action::Refresh, "look again"),
+        ],
+        Scope::Table => &[
+            (Action::Find, "filter"),
+            (Action::ModelStart, "start"),
+            (Action::ModelStop, "stop"),
+            (Action::Mark, "mark"),
+            (Action::Inspect, "inspect"),
+            (Action::Sort, "sort"),
+            (Action::GroupBy, "group"),
+            (Action::Columns, "columns"),
+            (Action::Pull, "fetch"),
+            (Action::Write, "write"),
         ],
         Scope::Conversations => &[
             (Action::Activate, "open"),
@@ -213,10 +226,22 @@ fn draw_line(model: &Model, area: Rect, buf: &mut Buffer) -> Option<Cursor> {
     let (shown, column) = line.line().view(row.left());
     let at = Position::new((row.x() + u16::try_from(column).unwrap_or(0)).min(area.right().saturating_sub(1)), area.y);
     row.text(&shown, model.shared.style(Role::Text));
-    if let Some(hint) = line_hint(typing.find.is_none(), line.text()) {
+    if let Some(problem) = problem(model, line.text()) {
+        row.gap(2).text(&problem, model.shared.style(Role::Error));
+    } else if let Some(hint) = line_hint(typing.find.is_none(), line.text()) {
         row.gap(2).text(&hint, model.shared.style(Role::Placeholder));
     }
     Some(Cursor { at, shape: Shape::Bar })
+}
+
+/// What is wrong with the filter that is typed.
+fn problem(model: &Model, text: &str) -> Option<String> {
+    let filter = super::action::find::filters_models(model).then(|| Filter::parse(text))?;
+    let problem = filter.problems().first()?;
+    Some(match &problem.hint {
+        Some(hint) => format!("{} {hint}", problem.message),
+        None => problem.message.clone(),
+    })
 }
 
 /// What the command that is typed takes and does.

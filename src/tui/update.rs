@@ -2,7 +2,7 @@
 
 use super::model::Model;
 use super::msg::{Cmd, Leave, Msg, Now, Purpose};
-use super::pane::{chat, composer};
+use super::pane::{Subject, chat, composer, details, table};
 use super::shared::{Link, Writing};
 use super::{action, arrive, keys, perform};
 use crate::proto::{Command, Level};
@@ -88,6 +88,17 @@ fn settle(model: &mut Model) {
         model.focus(chat::ID);
     }
     model.place();
+    if model.entered != model.screen.id {
+        action::screens::entered(model);
+    }
+    let looked_at = match model.pane(table::ID).map(|pane| pane.subject(&model.cx())) {
+        Some(Some(Subject::Model(reference))) => Some(reference),
+        _ => None,
+    };
+    if looked_at != model.shared.looked_at {
+        model.shared.looked_at = looked_at;
+        model.mark(details::ID);
+    }
     let wanted = model.wants_metrics() && model.shared.is_up();
     if wanted != model.watching && model.shared.is_up() {
         model.watching = wanted;

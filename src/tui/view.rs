@@ -208,13 +208,14 @@ fn draw_tabs(model: &Model, area: Rect, canvas: &mut Buffer) {
     row.right(&marks, model.shared.style(Role::Unread), 30);
     row.gap(1);
     let focus = model.shared.focus;
-    let last = model.panes.len();
-    for (at, pane) in model.panes.iter().enumerate() {
+    let panes: Vec<_> = model.screen.panes.iter().filter_map(|id| model.pane(id)).collect();
+    let last = panes.len();
+    for (at, pane) in panes.iter().enumerate() {
         let info = pane.info();
         if info.tab.is_empty() {
             continue;
         }
-        let joined = model.panes.get(at + 1).is_some_and(|next| next.info().tile.joined && next.info().tile.id == focus);
+        let joined = panes.get(at + 1).is_some_and(|next| next.info().tile.joined && next.info().tile.id == focus);
         if info.tile.id == focus || joined {
             row.text(&format!("[{}]", info.tab), model.shared.style(Role::TitleFocused));
         } else {

@@ -219,7 +219,7 @@ impl Haystack {
         &self.text[..self.name]
     }
 
-    /// Whether a word (lower case) stands in it, or its letters do in the name, close together, beginning where a word does.
+    /// Whether a word (lower case) stands in it, or its parts do in the name, each where a word or a number begins.
     fn holds(&self, word: &str, exact: bool) -> bool {
         self.text.contains(word) || !exact && loosely(self.name(), word)
     }
@@ -229,26 +229,28 @@ fn push_lower(out: &mut String, text: &str) {
     out.extend(text.chars().flat_map(char::to_lowercase));
 }
 
-/// Two letters of a loose match stand at most so far from each other.
-const REACH: u32 = 4;
-
-/// Whether the bytes of `word` stand in `name` in this order, each at most [`REACH`] after the one before, the first where a word
-/// or a number begins. Only the first 128 bytes are looked at. A longer word never fits what a shorter one did not.
+/// Whether the bytes of `word` stand in `name` in this order, each right after the one before or where a word or a number begins, the
+/// first where one begins too: `q38` in `qwen3:8b`. Only the first 128 bytes are looked at. A longer word never fits what a shorter one
+/// did not.
 fn loosely(name: &str, word: &str) -> bool {
     let name = &name.as_bytes()[..name.len().min(128)];
     let class = |byte: u8| if byte.is_ascii_digit() { 1 } else { u8::from(byte.is_ascii_alphanumeric() || !byte.is_ascii()) * 2 };
     // A bit for each place where the word so far may end.
     let mut ends: u128 = 0;
     for (step, wanted) in word.bytes().enumerate() {
-        let mut places: u128 = 0;
+        let (mut places, mut begins): (u128, u128) = (0, 0);
         for (at, byte) in name.iter().enumerate() {
-            let begins = step > 0 || at == 0 || class(name[at - 1]) != class(*byte);
-            if *byte == wanted && begins {
+            if *byte == wanted {
                 places |= 1 << at;
+                if at == 0 || class(name[at - 1]) != class(*byte) {
+                    begins |= 1 << at;
+                }
             }
         }
-        let reached = if step == 0 { u128::MAX } else { (1..=REACH).fold(0, |all, by| all | ends << by) };
-        ends = places & reached;
+        ends = match step {
+            0 => begins,
+            _ => places & (ends << 1) | begins & u128::MAX.checked_shl(ends.trailing_zeros() + 1).unwrap_or(0),
+        };
         if ends == 0 {
             return false;
         }

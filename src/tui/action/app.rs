@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
+use super::Action;
 use crate::proto::Command;
 use crate::tui::keymap;
-use crate::tui::layout::Arrangement;
 use crate::tui::model::Model;
 use crate::tui::msg::{Cmd, Leave};
 use crate::tui::overlay::choose::{Choose, Item};
 use crate::tui::overlay::page::Page;
-use crate::tui::pane::{Intent, chat};
+use crate::tui::pane::{Call, Intent, chat};
 use crate::tui::text::width::drawable;
 use crate::tui::theme::Role;
 
@@ -99,7 +99,7 @@ pub fn take_keymap(model: &mut Model, name: &str, keep: bool) {
 /// What was chosen before, where neither the command line nor the configuration says otherwise.
 pub fn take_settings(model: &mut Model) {
     let setting = |key: &str| model.shared.replica.settings.get(key).cloned();
-    let (theme, keymap, layout) = (setting("theme"), setting("keymap"), setting("layout"));
+    let (theme, keymap) = (setting("theme"), setting("keymap"));
     if let Some(name) = theme.as_ref().and_then(Value::as_str).filter(|_| model.choices.theme.is_none())
         && name != model.theme_name
     {
@@ -110,9 +110,7 @@ pub fn take_settings(model: &mut Model) {
     {
         take_keymap(model, name, false);
     }
-    if let Some(arrangement) = layout.and_then(|value| serde_json::from_value::<Arrangement>(value).ok()) {
-        model.arrangement = arrangement;
-    }
+    super::screens::take_settings(model);
 }
 
 /// Asks once which keys, unless the configuration names a keymap or it was asked before.
@@ -134,16 +132,19 @@ pub fn first_run(model: &mut Model) {
 
 /// Esc where nothing is open: the innermost thing that can end, ends.
 pub fn close(model: &mut Model) {
-    if model.shared.is_welcome() {
+    if model.shared.is_welcome() && model.shared.focus == chat::ID {
         model.shared.view.looked_around = true;
         model.mark_all();
         return;
     }
     let focus = model.shared.focus;
+    // What the pane itself has open: a range, marks.
+    let call = Call { action: Action::Close, args: &[], count: None };
+    if super::run::to_pane(model, focus, &call) {
+        return;
+    }
     // A filter is open though its line is not.
-    let filtered =
-        model.pane(focus).is_some_and(|pane| !pane.title(&model.cx()).note.is_empty() && pane.title(&model.cx()).note.starts_with('/'));
-    if filtered {
+    if model.pane(focus).is_some_and(|pane| pane.filtered().is_some()) {
         model.with_pane(focus, |pane, cx| pane.filter(None, cx));
         return model.mark_all();
     }
@@ -157,8 +158,9 @@ pub fn close(model: &mut Model) {
     if model.arrangement.zoomed.is_some() {
         return super::panes::zoom(model);
     }
-    if focus != chat::ID {
-        model.focus(chat::ID);
+    let centre = super::panes::centre_of(model);
+    if focus != centre {
+        model.focus(centre);
     }
 }
 

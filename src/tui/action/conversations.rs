@@ -147,7 +147,8 @@ pub fn opened(model: &mut Model, opened: Opened, leaf: Option<NodeId>, select: O
             composer.enter_normal();
         }
     }
-    if !before && empty {
+    // Another screen may be looked at: what arrives takes nobody away from it.
+    if !before && empty && model.screen.has(composer::ID) {
         model.focus(composer::ID);
     } else if !before && model.shared.focus == composer::ID {
         model.focus(chat::ID);

@@ -1,16 +1,18 @@
 //! Finding: the `/` and `:` lines, the palette, help, and the search over all messages.
 
 use super::{Action, Scope};
+use crate::core::filter;
 use crate::proto::{Query, Role as Speaker, SearchHit};
-use crate::tui::command_line::{self, Lists};
+use crate::tui::command_line::{self, Candidate, Lists};
 use crate::tui::composer::Edit;
 use crate::tui::format;
 use crate::tui::keys;
+use crate::tui::listing::groups;
 use crate::tui::model::{Model, Typing, Waiting};
 use crate::tui::msg::Cmd;
 use crate::tui::overlay::choose::{Choose, Item};
 use crate::tui::overlay::{help, palette};
-use crate::tui::pane::{Call, Intent, Seek, chat, composer};
+use crate::tui::pane::{Call, Intent, Seek, chat, composer, models, table};
 use crate::tui::perform;
 use crate::tui::text::width::drawable;
 use crate::tui::theme::Role;
@@ -21,7 +23,7 @@ const HISTORY: usize = 500;
 /// `:`.
 pub fn open_line(model: &mut Model, text: &str) {
     model.command_line.open(text);
-    model.typing = Some(Typing { find: None, before: String::new() });
+    model.typing = Some(Typing { find: None, before: String::new(), filter: String::new() });
     model.resolver.reset();
     model.mark_all();
 }
@@ -37,8 +39,10 @@ pub fn find(model: &mut Model, text: Option<&String>) {
         }
         None => {
             let before = model.shared.needle.text.clone();
-            model.search_line.open("");
-            model.typing = Some(Typing { find: Some(pane), before });
+            // A filter that holds is gone on with, and comes back when the line is given up.
+            let filter = model.pane(pane).and_then(|pane| pane.filtered()).unwrap_or_default().to_owned();
+            model.search_line.open(&filter);
+            model.typing = Some(Typing { find: Some(pane), before, filter });
             model.mark_all();
         }
     }
@@ -97,6 +101,12 @@ fn line_changed(model: &mut Model) {
     }
 }
 
+/// Whether the open line is a filter of models, which has a language.
+#[must_use]
+pub fn filters_models(model: &Model) -> bool {
+    model.typing.as_ref().is_some_and(|typing| matches!(typing.find, Some(models::ID | table::ID)))
+}
+
 /// An action while a line is open. False: it is no matter of the line.
 pub fn line(model: &mut Model, call: &Call<'_>) -> bool {
     let command = model.typing.as_ref().is_some_and(|typing| typing.find.is_none());
@@ -113,11 +123,20 @@ pub fn line(model: &mut Model, call: &Call<'_>) -> bool {
             line_changed(model);
         }
         Action::Complete | Action::CompleteBack => {
+            let back = call.action == Action::CompleteBack;
             if command {
                 let names = names(model);
-                model.command_line.complete(&names.lists(), call.action == Action::CompleteBack);
-                model.mark_all();
+                model.command_line.complete(back, |before| command_line::candidates(before, &names.lists()));
+            } else if filters_models(model) {
+                let known = filter::Known::of(&model.shared.replica.models);
+                let candidate = |(text, about)| Candidate { text, about };
+                model.search_line.complete(back, |before| {
+                    let (start, items) = filter::complete(before, &known);
+                    (start, items.into_iter().map(candidate).collect())
+                });
+                line_changed(model);
             }
+            model.mark_all();
         }
         Action::Accept | Action::Activate => accept_line(model),
         Action::Close | Action::Stop => cancel_line(model),
@@ -134,6 +153,9 @@ pub struct Names {
     themes: Vec<String>,
     keymaps: Vec<String>,
     topics: Vec<String>,
+    groups: Vec<String>,
+    tags: Vec<String>,
+    filters: Vec<String>,
 }
 
 impl Names {
@@ -146,6 +168,9 @@ impl Names {
             themes: &self.themes,
             keymaps: &self.keymaps,
             topics: &self.topics,
+            groups: &self.groups,
+            tags: &self.tags,
+            filters: &self.filters,
         }
     }
 }
@@ -155,6 +180,7 @@ impl Names {
 pub fn names(model: &Model) -> Names {
     let replica = &model.shared.replica;
     let rows = replica.rows_by_update().into_iter().take(200);
+    let known = filter::Known::of(&replica.models);
     Names {
         models: replica.models.iter().map(|m| m.reference().to_string()).collect(),
         branches: model.shared.doc().map(|doc| doc.conversation.branches.keys().cloned().collect()).unwrap_or_default(),
@@ -162,6 +188,9 @@ pub fn names(model: &Model) -> Names {
         themes: model.themes.names().into_iter().map(str::to_owned).collect(),
         keymaps: crate::tui::keymap::names(&model.keymaps),
         topics: help::TOPICS.iter().map(|topic| (*topic).to_owned()).collect(),
+        groups: known.groups.into_iter().collect(),
+        tags: known.tags.into_iter().collect(),
+        filters: groups::saved(&model.shared).into_keys().collect(),
     }
 }
 
@@ -196,7 +225,7 @@ fn accept_line(model: &mut Model) {
 fn cancel_line(model: &mut Model) {
     let Some(typing) = model.typing.take() else { return };
     if let Some(pane) = typing.find {
-        look_for(model, pane, "");
+        look_for(model, pane, &typing.filter);
         model.shared.needle.text = typing.before;
         let found = model.with_pane(pane, |pane, cx| pane.seek(Seek::Back, 1, cx)).flatten();
         if let Some((outcome, ..)) = found {

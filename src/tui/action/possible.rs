@@ -2,8 +2,10 @@
 
 use super::{Action, Argument, Takes};
 use crate::proto::{DownloadState, Role};
+use crate::tui::listing::groups;
 use crate::tui::model::Model;
-use crate::tui::pane::{Subject, chat, conversations};
+use crate::tui::pane::{Subject, chat, conversations, table};
+use crate::tui::screen;
 use crate::tui::shared::Writing;
 
 /// Why an action is not possible now; `None`: it is.
@@ -45,7 +47,22 @@ pub fn refusal(model: &Model, action: Action) -> Option<String> {
         }
         Action::Switch if shared.doc().is_none_or(|doc| doc.conversation.branches.is_empty()) => no("no branch has a name"),
         Action::Request if shared.view.conversation.is_none() => no("there is no conversation yet"),
-        Action::ModelChoose | Action::ModelStart | Action::ModelStop | Action::Favourite if shared.replica.models.is_empty() => {
+        Action::ModelChoose
+        | Action::ModelStart
+        | Action::ModelStop
+        | Action::ModelReload
+        | Action::ModelRemove
+        | Action::ModelCopy
+        | Action::Inspect
+        | Action::FitShow
+        | Action::Favourite
+        | Action::Groups
+        | Action::Tags
+        | Action::Note
+        | Action::ModelHide
+        | Action::ModelPin
+            if shared.replica.models.is_empty() =>
+        {
             no("there is no model")
         }
         Action::Rename | Action::Delete => {
@@ -56,6 +73,10 @@ pub fn refusal(model: &Model, action: Action) -> Option<String> {
                 _ => no("there is no conversation"),
             }
         }
+        Action::FilterSave if model.pane(table::ID).is_none_or(|pane| pane.filtered().is_none()) => no("there is no filter"),
+        Action::Filter | Action::FilterDelete if groups::saved(shared).is_empty() => no("no filter is saved"),
+        Action::Jobs if shared.replica.jobs.is_empty() => no("nothing was done to many models yet"),
+        Action::Pulls if shared.replica.downloads.is_empty() => no("nothing is being fetched"),
         Action::FindNext | Action::FindPrevious if shared.needle.text.is_empty() => no("nothing was searched for"),
         _ => model.pane(chat::ID).and_then(|p| p.refuses(action, &model.cx())).map(str::to_owned),
     }
@@ -72,15 +93,23 @@ pub fn argument_hint(argument: &Argument) -> String {
         Takes::Conversation => "A conversation, by its id or a part of its title.".to_owned(),
         Takes::Theme => "A theme's name.".to_owned(),
         Takes::Keymap => "A keymap's name.".to_owned(),
-        Takes::Pane => "models, conversations, chat, composer, tree or metrics.".to_owned(),
+        Takes::Pane => format!("{}.", screen::panes().collect::<Vec<_>>().join(", ")),
+        Takes::Screen => "A screen's name, or its number.".to_owned(),
         Takes::Topic => "An action, or a topic.".to_owned(),
         Takes::Kind => "ollama, llama-server or openai (any compatible server).".to_owned(),
+        Takes::ModelGroup => "A group: one that there is, or a new one.".to_owned(),
+        Takes::Tag => "A tag: one that there is, or a new one.".to_owned(),
+        Takes::Filter => "The name of a saved filter.".to_owned(),
         Takes::OneOf(words) => format!("{}.", words.join(", ")),
         Takes::Path => "A file; ~ is your home folder.".to_owned(),
         Takes::Text if argument.name == "url" => "Its address, as http://127.0.0.1:8080.".to_owned(),
         Takes::Text if argument.name == "key_variable" => {
             "The environment variable that holds its key (the name, not the key); empty if it wants none.".to_owned()
         }
+        Takes::Text if argument.name == "source" => {
+            "A name at Ollama's registry (qwen3:4b), an address or owner/name/file.gguf of a GGUF file, or starter.".to_owned()
+        }
+        Takes::Text if argument.name == "backend" => "Which backend gets it; empty: the one that fits what is asked for.".to_owned(),
         Takes::Text if argument.name == "name" => "A name of your choice for it.".to_owned(),
         Takes::Text => String::new(),
     }

@@ -1,14 +1,16 @@
 //! From an action to its handler: one exhaustive match, so that an action without one does not compile.
 
-use super::{Action, app, conversations, find, models, panes, talk, tree};
+use super::{Action, app, cards, conversations, find, fitting, jobs, models, panes, screens, talk, tree};
 use crate::tui::layout::Way;
 use crate::tui::model::Model;
 use crate::tui::msg::Cmd;
-use crate::tui::pane::{Call, Seek, chat, composer};
+use crate::tui::overlay::labels::Sort;
+use crate::tui::pane::{Call, Seek, chat, composer, table};
 use crate::tui::perform;
 
 /// Does it.
 pub fn run(model: &mut Model, call: &Call<'_>) {
+    let text = call.args.first().map_or("", String::as_str);
     let times = isize::try_from(call.times()).unwrap_or(isize::MAX);
     match call.action {
         Action::Edit(edit) => {
@@ -47,9 +49,34 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
         Action::Branch => tree::branch(model, call.args.first()),
         Action::Switch => tree::switch(model, call),
         Action::ModelChoose => models::choose(model, call.args.first()),
-        Action::ModelStart => models::start(model, call),
+        Action::ModelStart => fitting::start(model, call),
         Action::ModelStop => models::stop(model, call),
-        Action::Favourite => models::favourite(model, call),
+        Action::ModelReload => models::reload(model, call),
+        Action::ModelRemove => models::remove(model, call),
+        Action::ModelCopy => models::copy(model, text),
+        Action::Inspect => models::inspect(model, call),
+        Action::FitShow => fitting::show(model, call),
+        Action::Favourite => cards::favourite(model, call),
+        Action::Groups => cards::labels(model, Sort::Group),
+        Action::GroupAdd => cards::label(model, Sort::Group, text, true),
+        Action::GroupRemove => cards::label(model, Sort::Group, text, false),
+        Action::Tags => cards::labels(model, Sort::Tag),
+        Action::TagAdd => cards::label(model, Sort::Tag, text, true),
+        Action::TagRemove => cards::label(model, Sort::Tag, text, false),
+        Action::Note => cards::note(model, call),
+        Action::ModelHide => cards::hide(model, call),
+        Action::ModelPin => cards::pin(model, call),
+        Action::Pull => jobs::pull(model, call.args),
+        Action::Pulls => jobs::pulls(model),
+        Action::Jobs => jobs::show(model),
+        // From anywhere they mean the table, which comes into view.
+        Action::Sort | Action::GroupBy | Action::Columns | Action::ShowHidden => {
+            model.focus(table::ID);
+            to_pane(model, table::ID, call);
+        }
+        Action::Filter => cards::filter(model, call.args.first()),
+        Action::FilterSave => cards::filter_save(model, text),
+        Action::FilterDelete => cards::filter_delete(model, text),
         Action::PullStarter => models::pull_starter(model, call.args.first()),
         Action::OpenFile => models::open_file(model, call.args.first().map_or("", String::as_str)),
         Action::BackendAdd => models::backend_add(model, call.args),
@@ -81,7 +108,10 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
         | Action::MakeHead
         | Action::TreeParent
         | Action::TreeChild
-        | Action::Hoist => {
+        | Action::Hoist
+        | Action::Mark
+        | Action::MarkAll
+        | Action::Visual => {
             to_pane(model, model.shared.focus, call);
         }
         Action::Find => find::find(model, call.args.first()),
@@ -98,6 +128,9 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
         Action::FocusUp => panes::go(model, Way::Up),
         Action::FocusRight => panes::go(model, Way::Right),
         Action::Focus => panes::focus(model, call.args.first().map_or("", String::as_str)),
+        Action::Screen => screens::go(model, call.args.first().map_or("", String::as_str)),
+        Action::ScreenNext => screens::next(model, call.count),
+        Action::ScreenPrevious => screens::cycle(model, -times),
         Action::PaneZoom => panes::zoom(model),
         Action::PaneHide => panes::hide(model, call.args.first()),
         Action::PaneShow => panes::show(model, call.args.first().map_or("", String::as_str)),
@@ -112,7 +145,8 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
         Action::Complete => talk_complete(model, false),
         Action::CompleteBack => talk_complete(model, true),
         // These mean something in a line or an overlay only; elsewhere there is nothing to do.
-        Action::HistoryPrevious | Action::HistoryNext | Action::CodeSave => {}
+        Action::HistoryPrevious | Action::HistoryNext | Action::CodeSave | Action::MoveDown | Action::MoveUp => {}
+        Action::Again | Action::Halt | Action::GiveUp | Action::Forget => {}
         Action::Notices => app::notices(model),
         Action::Theme => app::theme(model, call.args.first()),
         Action::Keymap => app::keymap(model, call.args.first()),
@@ -126,7 +160,7 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
 }
 
 /// Gives an action to a pane. Returns whether it meant something there.
-fn to_pane(model: &mut Model, id: &'static str, call: &Call<'_>) -> bool {
+pub fn to_pane(model: &mut Model, id: &'static str, call: &Call<'_>) -> bool {
     let Some(outcome) = model.with_pane(id, |pane, cx| pane.act(call, cx)) else { return false };
     let done = outcome.done;
     model.mark(id);

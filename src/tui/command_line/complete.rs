@@ -1,9 +1,10 @@
 //! What a `:` line may go on with.
 
+use super::KINDS;
 use super::parse::find;
-use super::{KINDS, PANES};
 use crate::core::parameters::{self, PARAMETERS, Type};
 use crate::tui::action::{ALL, Action, ActionInfo, Takes};
+use crate::tui::screen::{self, SCREENS};
 
 /// The names that there are now; the caller has them.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,6 +18,10 @@ pub struct Lists<'a> {
     pub keymaps: &'a [String],
     /// Topics of help beside actions.
     pub topics: &'a [String],
+    /// The user's own groups of models, tags, and saved filters.
+    pub groups: &'a [String],
+    pub tags: &'a [String],
+    pub filters: &'a [String],
 }
 
 /// Something that the line may go on with.
@@ -90,12 +95,16 @@ fn arguments(info: &ActionInfo, rest: &str, lists: &Lists<'_>) -> (usize, Vec<Ca
         Takes::Conversation => lists.conversations.iter().map(|(id, title)| Candidate::new(id, title)).collect(),
         Takes::Theme => plain(lists.themes),
         Takes::Keymap => plain(lists.keymaps),
-        Takes::Pane => PANES.iter().map(|pane| Candidate::new(*pane, "")).collect(),
+        Takes::Pane => screen::panes().map(|pane| Candidate::new(pane, "")).collect(),
+        Takes::Screen => SCREENS.iter().map(|screen| Candidate::new(screen.id, "")).collect(),
         Takes::Topic => {
             let actions = ALL.iter().map(|info| Candidate::new(info.name(), info.what));
             plain(lists.topics).into_iter().chain(actions).collect()
         }
         Takes::Kind => KINDS.iter().map(|kind| Candidate::new(*kind, "")).collect(),
+        Takes::ModelGroup => plain(lists.groups),
+        Takes::Tag => plain(lists.tags),
+        Takes::Filter => plain(lists.filters),
         Takes::OneOf(words) => words.iter().map(|word| Candidate::new(*word, "")).collect(),
         Takes::Path | Takes::Text => Vec::new(),
     };

@@ -19,9 +19,6 @@ pub use slash::{Slash, slash};
 use crate::tui::composer::Edit;
 use crate::tui::recall::Recall;
 
-/// The panes, as `:focus` and keymaps call them.
-pub const PANES: &[&str] = &["models", "conversations", "chat", "composer", "tree", "metrics"];
-
 /// The kinds of backend, as `:backend add` and the config call them.
 pub const KINDS: &[&str] = &["ollama", "llama-server", "openai", "embedded"];
 
@@ -103,7 +100,7 @@ impl CommandLine {
     }
 
     /// Completes the line; again, goes on to the next candidate, or back to the one before. What was typed comes round too.
-    pub fn complete(&mut self, lists: &Lists<'_>, back: bool) -> bool {
+    pub fn complete(&mut self, back: bool, candidates: impl Fn(&str) -> (usize, Vec<Candidate>)) -> bool {
         let round = self.round.take().filter(|round| round.line == self.line);
         let mut round = match round {
             Some(mut round) => {
@@ -112,7 +109,7 @@ impl CommandLine {
                 round
             }
             None => {
-                let (start, items) = candidates(self.line.before(), lists);
+                let (start, items) = candidates(self.line.before());
                 if items.is_empty() {
                     return false;
                 }
@@ -125,7 +122,10 @@ impl CommandLine {
         round.line = self.line.clone();
         // With one candidate there is nothing to go round: the next Tab completes what follows it.
         if round.items.len() == 1 {
-            self.line.insert(" ");
+            // Of a key of a filter the value follows at once.
+            if !self.line.before().ends_with(':') {
+                self.line.insert(" ");
+            }
             return true;
         }
         self.round = Some(round);

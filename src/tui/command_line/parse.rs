@@ -3,6 +3,7 @@
 use crate::core::parameters;
 use crate::error::{Error, Kind, Result, nearest, quoted};
 use crate::tui::action::{ALL, Action, ActionInfo, Invocation, Takes};
+use crate::tui::screen;
 
 /// Reads a command line; a leading `:` is allowed. The last argument takes the rest of the line as it stands; earlier ones end at a
 /// space, or stand in double quotes.
@@ -119,7 +120,7 @@ fn check(info: &ActionInfo, args: &[String]) -> Result<()> {
         let words: Vec<&str> = match argument.takes {
             Takes::Parameter => parameters::PARAMETERS.iter().map(|p| p.key).collect(),
             Takes::OneOf(words) => words.to_vec(),
-            Takes::Pane => super::PANES.to_vec(),
+            Takes::Pane => screen::panes().collect(),
             Takes::Kind => super::KINDS.to_vec(),
             _ => continue,
         };

@@ -68,7 +68,7 @@ fn mistakes_name_what_is_near() {
         ":backend add work",
         ":backend add work olama http://x",
         ":backend remove x",
-        ":pull qwen",
+        ":pulls qwen",
         ":edit-word-forward",
         ":\u{1b}[31m",
     ]
@@ -149,19 +149,19 @@ fn tab_goes_round() {
     line.open("theme ");
     let mut seen = Vec::new();
     for back in [false, false, false, false, true] {
-        assert!(line.complete(&names.lists(), back));
+        assert!(line.complete(back, |before| candidates(before, &names.lists())));
         seen.push(line.text().to_owned());
     }
     assert_eq!(seen, ["theme dark", "theme light", "theme ", "theme dark", "theme "]);
     assert_eq!(line.round().unwrap().1, None);
     line.insert("l");
     assert_eq!(line.round(), None);
-    assert!(line.complete(&names.lists(), false));
+    assert!(line.complete(false, |before| candidates(before, &names.lists())));
     assert_eq!(line.text(), "theme light ");
     line.open("zoo");
-    assert!(line.complete(&names.lists(), true));
+    assert!(line.complete(true, |before| candidates(before, &names.lists())));
     assert_eq!(line.text(), "zoom ");
-    assert!(!line.complete(&names.lists(), false));
+    assert!(!line.complete(false, |before| candidates(before, &names.lists())));
 }
 
 #[test]
@@ -220,7 +220,7 @@ proptest! {
         let mut command = CommandLine::default();
         command.open(&line);
         for back in [false, true, true] {
-            command.complete(&names.lists(), back);
+            command.complete(back, |before| candidates(before, &names.lists()));
         }
     }
 }

@@ -38,6 +38,11 @@ fn act(keymap: &Keymap, scope: Scope, keys: &str) -> (String, Option<u32>) {
 /// Actions that vim.toml leaves without a key, and why.
 const UNBOUND: &[(&str, &str)] = &[
     ("set", "takes arguments: `:set KEY VALUE`"),
+    ("group-add", "takes an argument; `a` shows all groups"),
+    ("group-remove", "as above"),
+    ("tag-add", "takes an argument; `t` shows all tags"),
+    ("tag-remove", "as above"),
+    ("filter-delete", "takes an argument; `gf` shows what is saved"),
     ("open", "takes an argument; Enter in Conversations and the palette open"),
     ("pane-show", "takes an argument"),
     ("edit-select-left", "shift and arrows select in plain; vim has VISUAL"),
@@ -85,6 +90,11 @@ fn plain_reaches_what_has_no_argument() {
         "normal-mode",
         "set",
         "sibling-go",
+        "group-add",
+        "group-remove",
+        "tag-add",
+        "tag-remove",
+        "filter-delete",
         "open",
         "half-down",
         "half-up",

@@ -5,6 +5,7 @@
 use super::Overlay;
 use super::choose::{Choose, Item};
 use super::page::Page;
+use crate::core::filter::WORDS;
 use crate::core::parameters;
 use crate::tui::action::{ALL, Action, Invocation, Scope};
 use crate::tui::keymap::show_keys;
@@ -50,7 +51,7 @@ pub fn here(cx: &Cx<'_>, scope: Scope, pane: Scope, why: impl Fn(Action) -> Opti
 }
 
 /// Topics beside actions.
-pub const TOPICS: &[&str] = &["keys", "servers", "parameters", "commands"];
+pub const TOPICS: &[&str] = &["keys", "servers", "parameters", "filters", "commands"];
 
 /// A topic: an action by any of its names, or one of a few words.
 #[must_use]
@@ -61,6 +62,7 @@ pub fn topic(cx: &Cx<'_>, name: &str) -> Option<Box<dyn Overlay>> {
         "keys" => keys(cx),
         "commands" | "topics" => commands(cx),
         "parameters" | "set" => parameter_list(),
+        "filters" => filters(),
         _ => return action(cx, &name),
     };
     Some(Box::new(page))
@@ -113,7 +115,7 @@ fn keys(cx: &Cx<'_>) -> Page {
 }
 
 fn commands(cx: &Cx<'_>) -> Page {
-    let mut out = vec![("Topics: keys · servers · parameters, and every command below (:help COMMAND).".to_owned(), Role::Quiet)];
+    let mut out = vec![("Topics: keys · servers · parameters · filters, and every command below (:help COMMAND).".to_owned(), Role::Quiet)];
     out.push((String::new(), Role::Text));
     for info in ALL {
         let key = cx.keymap.hint_elsewhere(info.action).map(|(_, keys)| keys).unwrap_or_default();
@@ -131,6 +133,24 @@ fn parameter_list() -> Page {
         out.push((format!("  {}; default: {}.{load}", parameters::range(parameter.kind), parameter.default), Role::Quiet));
     }
     Page::new("Parameters", out)
+}
+
+/// The language of filters in lists of models.
+fn filters() -> Page {
+    let mut out: Vec<(String, Role)> = [
+        "Words side by side must all hold: qwen state:loaded size:<8G -tag:old",
+        "A word without a key is looked for everywhere, and loosely in the name: q38 finds qwen3:8b. \"In quotes\" it must stand there as it is.",
+        "- or ! before a word turns it round; a,b lists values; = or quotes want the whole value; * is any value.",
+        "Figures are compared by < <= > >= = or FROM..TO.",
+        "",
+    ]
+    .into_iter()
+    .map(|text| (text.to_owned(), Role::Text))
+    .collect();
+    for word in WORDS {
+        out.push((format!("{} {}", pad(word.example, 18), word.about), Role::Text));
+    }
+    Page::new("Filters of models", out)
 }
 
 /// One action: what it does, how it is written, its keys everywhere.

@@ -5,13 +5,17 @@
 
 pub mod choose;
 pub mod codes;
+pub mod columns;
 pub mod confirm;
 pub mod field;
 pub mod help;
+pub mod inspect;
+pub mod labels;
 pub mod page;
 pub mod palette;
 pub mod prompt;
 pub mod which_key;
+pub mod work;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -46,6 +50,11 @@ pub trait Overlay {
     fn edit(&mut self, edit: Edit, times: usize, cx: &Cx<'_>) -> Outcome {
         let _ = (edit, times, cx);
         Outcome::ignored()
+    }
+
+    /// Esc ends something within it first. True: it did, and it stays open.
+    fn escape(&mut self) -> bool {
+        false
     }
 
     /// It was closed without a choice: what was only tried is taken back.

@@ -1,9 +1,9 @@
 //! Live figures with their recent past, as sparklines.
 //!
-//! Owns: the ring buffers. Refuses: sampling (the host does, while somebody watches). Invariant: figures change once a second, a
+//! Owns: which figures there are. Refuses: sampling (the host does, while somebody watches). Invariant: figures change once a second, a
 //! column is added every four, so that a line of cells stays still most of the time; what is not known is `–`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -16,34 +16,17 @@ use crate::tui::format;
 use crate::tui::layout::Slot;
 use crate::tui::output::Cursor;
 use crate::tui::paint::Row;
+use crate::tui::spark::{COLUMN, Series};
 use crate::tui::text::width::{drawable, truncate};
 use crate::tui::theme::Role;
 
 pub const ID: &str = "metrics";
-/// Samples (seconds) in one column.
-const COLUMN: u32 = 4;
-/// Columns kept: more than any pane is wide.
-const KEPT: usize = 200;
-const BARS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
 static INFO: PaneInfo = PaneInfo { tile: tile(ID, Slot::Right, 3, 2), title: "Metrics", tab: "Metrics", scope: Scope::Metrics };
 
 #[must_use]
 pub fn pane() -> Box<dyn Pane> {
     Box::new(Metrics::default())
-}
-
-/// One line: a series with its last figure.
-#[derive(Default)]
-struct Series {
-    /// Means of [`COLUMN`] samples each, oldest first.
-    columns: VecDeque<f64>,
-    /// Sum and count of the column that is being filled.
-    open: (f64, u32),
-    /// As shown.
-    figure: String,
-    /// The value of a full bar; `None`: the greatest that is shown.
-    full: Option<f64>,
 }
 
 #[derive(Default)]
@@ -86,38 +69,18 @@ impl Metrics {
         self.seconds += 1;
         if self.seconds >= COLUMN {
             self.seconds = 0;
-            for series in self.series.values_mut() {
-                let (sum, count) = std::mem::take(&mut series.open);
-                let value = if count > 0 { sum / f64::from(count) } else { series.columns.back().copied().unwrap_or(0.0) };
-                series.columns.push_back(value);
-                if series.columns.len() > KEPT {
-                    series.columns.pop_front();
-                }
-            }
+            self.series.values_mut().for_each(Series::close);
         }
     }
 
     fn put(&mut self, order: u8, name: &str, value: Option<f64>, full: Option<f64>, figure: String) {
         let series = self.series.entry((order, name.to_owned())).or_default();
-        if let Some(value) = value.filter(|v| v.is_finite()) {
-            series.open.0 += value;
-            series.open.1 += 1;
+        if let Some(value) = value {
+            series.put(value);
         }
         series.full = full;
         series.figure = figure;
     }
-}
-
-/// The last `columns` values as bars, right-aligned.
-fn bars(series: &Series, columns: usize) -> String {
-    let shown: Vec<f64> = series.columns.iter().rev().take(columns).rev().copied().collect();
-    let full = series.full.unwrap_or_else(|| shown.iter().copied().fold(0.0, f64::max));
-    let mut out = " ".repeat(columns - shown.len());
-    for value in shown {
-        let part = if full > 0.0 { (value / full).clamp(0.0, 1.0) } else { 0.0 };
-        out.push_str(BARS[((part * 8.0) as usize).min(7)]);
-    }
-    out
 }
 
 impl Pane for Metrics {
@@ -128,6 +91,10 @@ impl Pane for Metrics {
     fn title(&self, cx: &Cx<'_>) -> Title {
         let right = cx.sample.as_ref().and_then(|s| s.host_memory).map(|n| format!("host {}", format::bytes(n))).unwrap_or_default();
         Title { left: INFO.title.to_owned(), right, ..Title::default() }
+    }
+
+    fn watches(&self) -> bool {
+        true
     }
 
     fn act(&mut self, call: &Call<'_>, _cx: &Cx<'_>) -> Outcome {
@@ -157,7 +124,7 @@ impl Pane for Metrics {
             row.to(begin + u16::try_from(names).unwrap_or(0) + 1);
             let figure_columns = 13.min(row.left() / 2).max(6);
             let line = row.left().saturating_sub(figure_columns + 1);
-            row.text(&bars(series, line), cx.style(Role::Sparkline)).gap(1);
+            row.text(&series.bars(line), cx.style(Role::Sparkline)).gap(1);
             let role = if series.figure == "down" { Role::Error } else { Role::Text };
             row.text(&series.figure, cx.style(role));
         }
@@ -168,6 +135,7 @@ impl Pane for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tui::spark::KEPT;
 
     #[test]
     fn a_column_is_the_mean_of_four_seconds_and_figures_change_each_second() {
@@ -177,7 +145,7 @@ mod tests {
         }
         let cpu = &metrics.series[&(0, "cpu".to_owned())];
         assert_eq!((cpu.columns.len(), cpu.columns[0], cpu.figure.as_str()), (1, 25.0, "80 %"));
-        assert_eq!(bars(cpu, 4), "   ▃");
+        assert_eq!(cpu.bars(4), "   ▃");
     }
 
     #[test]

@@ -6,9 +6,11 @@
 pub mod chat;
 pub mod composer;
 pub mod conversations;
+pub mod details;
 pub mod metrics;
 pub mod models;
 pub mod rows;
+pub mod table;
 pub mod tree;
 
 use std::ops::Deref;
@@ -37,8 +39,9 @@ pub struct PaneInfo {
     pub scope: Scope,
 }
 
-/// Every pane, in the order of `Tab`.
-pub static PANES: &[fn() -> Box<dyn Pane>] = &[models::pane, conversations::pane, chat::pane, composer::pane, tree::pane, metrics::pane];
+/// Every pane of every screen; a screen says which are shown together, and in which order `Tab` goes through them.
+pub static PANES: &[fn() -> Box<dyn Pane>] =
+    &[models::pane, conversations::pane, chat::pane, composer::pane, tree::pane, metrics::pane, table::pane, details::pane];
 
 /// What a pane may read, and whether it has the focus.
 #[derive(Clone, Copy)]
@@ -74,6 +77,8 @@ impl Call<'_> {
 pub enum Intent {
     /// Runs another action.
     Call(Invocation),
+    /// Runs another action although something lies over the panes.
+    Run(Invocation),
     Post(Command),
     /// Posts, and says this once it is done.
     PostAndSay(Command, String),
@@ -113,6 +118,8 @@ pub enum Intent {
         offset: u32,
         limit: u32,
     },
+    /// Starts these models, after a look at whether they fit.
+    Start(super::action::fitting::Start),
     /// Asks something whose answer goes to this pane.
     Ask {
         pane: PaneId,
@@ -233,6 +240,25 @@ pub trait Pane {
         None
     }
 
+    /// The models that are selected here: marked, or in a visual range. Empty: none but what the cursor is on.
+    fn selected(&self, cx: &Cx<'_>) -> Vec<ModelRef> {
+        let _ = cx;
+        Vec::new()
+    }
+
+    /// A range is being selected.
+    fn is_visual(&self) -> bool {
+        false
+    }
+
+    /// An act was done to what is selected: a range that was selected for it ends.
+    fn acted(&mut self) {}
+
+    /// Whether it shows samples of the machine.
+    fn watches(&self) -> bool {
+        false
+    }
+
     fn act(&mut self, call: &Call<'_>, cx: &Cx<'_>) -> Outcome;
 
     /// Why an action of this pane is not possible now.
@@ -244,6 +270,11 @@ pub trait Pane {
     /// Searches. Returns the place and number of hits, when the pane can be searched.
     fn seek(&mut self, seek: Seek, times: usize, cx: &Cx<'_>) -> Option<(Outcome, usize, usize)> {
         let _ = (seek, times, cx);
+        None
+    }
+
+    /// The filter that holds.
+    fn filtered(&self) -> Option<&str> {
         None
     }
 

@@ -13,6 +13,7 @@ use crate::proto::{BackendState, BackendStatus, Event, EventKind, ModelInfo, Mod
 use crate::tui::action::{Action, Scope};
 use crate::tui::format;
 use crate::tui::layout::Slot;
+use crate::tui::listing::{Catalogue, describe, shown};
 use crate::tui::output::Cursor;
 use crate::tui::paint::{Row, tint};
 use crate::tui::shared::{Shared, model_state};
@@ -32,16 +33,19 @@ pub fn pane() -> Box<dyn Pane> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Line {
     Backend(String),
-    Model(ModelRef),
+    /// A place in the replica's list.
+    Model(u32),
 }
 
 #[derive(Default)]
 struct Models {
     rows: Rows,
+    catalogue: Catalogue,
     lines: Vec<Line>,
-    /// Of which state of the lists `lines` was made.
-    made: Option<(u64, Option<String>)>,
-    filter: Option<String>,
+    /// Of which state of the catalogue and of the backends `lines` was made.
+    made: Option<(u64, u64)>,
+    /// What the cursor is on, which stays so wherever it goes.
+    here: Option<Subject>,
     folded: BTreeSet<String>,
     /// Tokens per second of each model's last answer.
     rates: HashMap<ModelRef, f64>,
@@ -49,47 +53,53 @@ struct Models {
 
 impl Models {
     fn refresh(&mut self, shared: &Shared) {
-        let key = (shared.revisions.models, self.filter.clone());
-        if self.made.as_ref() == Some(&key) {
+        self.catalogue.refresh(shared);
+        let key = (self.catalogue.revision(), shared.revisions.models);
+        if self.made == Some(key) {
             return;
         }
-        let before = self.lines.get(self.rows.at).cloned();
         self.lines = self.lines(shared);
         self.made = Some(key);
-        // The cursor stays on its model, wherever that went.
-        if let Some(at) = before.and_then(|before| self.lines.iter().position(|line| *line == before)) {
+        let here = self.here.clone();
+        if let Some(at) = (0..self.lines.len()).find(|at| here.is_some() && self.on(*at, shared) == here) {
             self.rows.at = at;
+        }
+    }
+
+    /// What a row is about.
+    fn on(&self, line: usize, shared: &Shared) -> Option<Subject> {
+        match self.lines.get(line)? {
+            Line::Model(at) => shared.replica.models.get(*at as usize).map(|m| Subject::Model(m.reference())),
+            Line::Backend(name) => Some(Subject::Backend(name.clone())),
         }
     }
 
     fn lines(&self, shared: &Shared) -> Vec<Line> {
         let replica = &shared.replica;
-        let words: Vec<String> = self.filter.as_deref().unwrap_or("").split_whitespace().map(str::to_lowercase).collect();
-        let fits = |m: &ModelInfo| words.iter().all(|word| haystack(m).contains(word));
-        let mut models: Vec<&ModelInfo> = replica.models.iter().filter(|m| fits(m)).collect();
-        models.sort_by_key(|m| (rank(m), m.name.to_lowercase()));
-        let mut lines: Vec<Line> = models.iter().filter(|m| m.card.favourite).map(|m| Line::Model(m.reference())).collect();
+        let of = |at: &u32| &replica.models[*at as usize];
+        let found = self.catalogue.found();
+        let mut lines: Vec<Line> = found.iter().filter(|at| of(at).card.favourite).map(|at| Line::Model(*at)).collect();
         let headed = replica.backends.len() > 1;
         for backend in &replica.backends {
             let quiet = backend.state == BackendState::Up && !headed;
-            let mut own = models.iter().filter(|m| !m.card.favourite && m.backend == backend.name).peekable();
-            let header = !quiet && (words.is_empty() || own.peek().is_some());
+            let mut own = found.iter().filter(|at| !of(at).card.favourite && of(at).backend == backend.name).peekable();
+            let header = !quiet && (self.catalogue.filter().is_empty() || own.peek().is_some());
             if header {
                 lines.push(Line::Backend(backend.name.clone()));
             }
             if !(header && self.folded.contains(&backend.name)) {
-                lines.extend(own.map(|m| Line::Model(m.reference())));
+                lines.extend(own.map(|at| Line::Model(*at)));
             }
         }
         // A model whose backend is not listed (yet) is shown all the same.
-        let orphan = |m: &&&ModelInfo| !m.card.favourite && !replica.backends.iter().any(|b| b.name == m.backend);
-        lines.extend(models.iter().filter(orphan).map(|m| Line::Model(m.reference())));
+        let orphan = |at: &&u32| !of(at).card.favourite && !replica.backends.iter().any(|b| b.name == of(at).backend);
+        lines.extend(found.iter().filter(orphan).map(|at| Line::Model(*at)));
         lines
     }
 
-    fn model_row(&self, cx: &Cx<'_>, model: &ModelInfo, mut row: Row<'_>) {
+    fn model_row(&self, cx: &Cx<'_>, model: &ModelInfo, chosen: Option<&ModelRef>, mut row: Row<'_>) {
         let quiet = cx.style(Role::Quiet);
-        let chosen = cx.model().is_some_and(|r| r == model.reference());
+        let chosen = chosen.is_some_and(|r| r.model == model.name && r.backend == model.backend);
         let (glyph, role) = model_state(model.state);
         row.margin(1).gap(1).text(if model.card.favourite { "★" } else { " " }, cx.style(Role::Favourite));
         row.gap(1).text(glyph, cx.style(role)).gap(1);
@@ -126,15 +136,7 @@ impl Models {
         let quiet = cx.style(Role::Quiet);
         let folded = self.folded.contains(&backend.name);
         row.margin(1).gap(1).text(if folded { "▸" } else { "▾" }, quiet).gap(1);
-        let (word, role) = match backend.state {
-            BackendState::Up => {
-                (backend.latency_ms.map_or_else(|| "up".to_owned(), |ms| format!("{} ms", format::number(ms))), Role::Quiet)
-            }
-            BackendState::Connecting => ("connecting…".to_owned(), Role::Running),
-            BackendState::Starting => ("starting…".to_owned(), Role::Running),
-            BackendState::Unauthorized => ("wants a key".to_owned(), Role::Warning),
-            BackendState::Down => ("down".to_owned(), Role::Error),
-        };
+        let (word, role) = backend_word(backend);
         row.right(&word, cx.style(role), 6);
         row.foreign(&backend.name, quiet);
     }
@@ -142,7 +144,7 @@ impl Models {
     /// What the row under the cursor is, in one line.
     fn detail(&self, shared: &Shared) -> String {
         match self.lines.get(self.rows.at) {
-            Some(Line::Model(reference)) => shared.replica.model(reference).map(|m| describe(m, shared)).unwrap_or_default(),
+            Some(Line::Model(at)) => shared.replica.models.get(*at as usize).map(|m| describe(m, shared)).unwrap_or_default(),
             Some(Line::Backend(name)) => {
                 let Some(backend) = shared.replica.backends.iter().find(|b| b.name == *name) else { return String::new() };
                 match &backend.error {
@@ -160,62 +162,15 @@ impl Models {
     }
 }
 
-/// Everything that is known of a model, most telling first.
+/// How a backend is, in a word or its latency.
 #[must_use]
-pub fn describe(model: &ModelInfo, shared: &Shared) -> String {
-    let mut parts = Vec::new();
-    if let Some(error) = &model.error {
-        parts.push(drawable(&error.message).into_owned());
-        parts.extend(error.hints.first().map(|h| drawable(h).into_owned()));
-    }
-    parts.extend(model.family.as_deref().map(|f| drawable(f).into_owned()));
-    parts.extend(model.quantisation.as_deref().map(|q| drawable(q).into_owned()));
-    match (model.context, model.context_max) {
-        (Some(now), Some(max)) if now < max => {
-            parts.push(format!("{} of {} ctx", format::context(u64::from(now)), format::context(u64::from(max))));
-        }
-        (Some(n), _) | (None, Some(n)) => parts.push(format!("{} ctx", format::context(u64::from(n)))),
-        (None, None) => {}
-    }
-    if let Some(memory) = model.memory_bytes {
-        let gpu = model.gpu_bytes.filter(|_| memory > 0).map(|gpu| format!(", {} % on GPU", gpu * 100 / memory));
-        parts.push(format!("{} in memory{}", format::bytes(memory), gpu.unwrap_or_default()));
-    }
-    if let Some(expires) = model.expires.filter(|at| *at > shared.now.wall) {
-        let seconds = u64::try_from((expires - shared.now.wall) / 1000).unwrap_or(0);
-        parts.push(format!("unloads in {}", format::seconds_long(seconds / 60 * 60 + 60)));
-    }
-    parts.extend(model.capabilities.iter().filter(|c| *c != "completion").map(|c| drawable(c).into_owned()));
-    parts.push(drawable(&model.backend).into_owned());
-    parts.join(" · ")
-}
-
-/// What the filter looks into.
-fn haystack(model: &ModelInfo) -> String {
-    let state = match model.state {
-        ModelState::Loaded => "loaded",
-        ModelState::Unloaded => "unloaded",
-        ModelState::Loading => "loading",
-        ModelState::Sleeping => "sleeping",
-        ModelState::Downloading => "downloading",
-        ModelState::Failed => "failed",
-        ModelState::Unknown => "",
-    };
-    let mut text = format!("{}/{} {state}", model.backend, model.name);
-    for more in [&model.family, &model.quantisation].into_iter().flatten() {
-        text.push(' ');
-        text.push_str(more);
-    }
-    text.to_lowercase()
-}
-
-/// What runs stands above what could.
-fn rank(model: &ModelInfo) -> u8 {
-    match model.state {
-        ModelState::Loaded | ModelState::Loading | ModelState::Downloading => 0,
-        ModelState::Sleeping => 1,
-        ModelState::Unloaded | ModelState::Unknown => 2,
-        ModelState::Failed => 3,
+pub fn backend_word(backend: &BackendStatus) -> (String, Role) {
+    match backend.state {
+        BackendState::Up => (backend.latency_ms.map_or_else(|| "up".to_owned(), |ms| format!("{} ms", format::number(ms))), Role::Quiet),
+        BackendState::Connecting => ("connecting…".to_owned(), Role::Running),
+        BackendState::Starting => ("starting…".to_owned(), Role::Running),
+        BackendState::Unauthorized => ("wants a key".to_owned(), Role::Warning),
+        BackendState::Down => ("down".to_owned(), Role::Error),
     }
 }
 
@@ -229,49 +184,53 @@ impl Pane for Models {
     }
 
     fn title(&self, cx: &Cx<'_>) -> Title {
-        let count = cx.replica.models.len();
-        let (note, right) = match &self.filter {
-            Some(filter) => {
-                (format!("/{filter}"), format!("{} of {count}", self.lines.iter().filter(|l| matches!(l, Line::Model(_))).count()))
-            }
-            None => (String::new(), if count > 0 { count.to_string() } else { String::new() }),
+        let (found, all) = (self.catalogue.found().len(), cx.replica.models.len());
+        let (note, right) = match self.catalogue.filter_text() {
+            Some(filter) => (format!("/{}", drawable(filter)), format!("{found} of {all}")),
+            None => (String::new(), if found > 0 { found.to_string() } else { String::new() }),
         };
         Title { left: INFO.title.to_owned(), note, right }
     }
 
-    fn subject(&self, _cx: &Cx<'_>) -> Option<Subject> {
-        match self.lines.get(self.rows.at)? {
-            Line::Model(reference) => Some(Subject::Model(reference.clone())),
-            Line::Backend(name) => Some(Subject::Backend(name.clone())),
-        }
+    fn subject(&self, cx: &Cx<'_>) -> Option<Subject> {
+        self.on(self.rows.at, cx.shared)
     }
 
     fn act(&mut self, call: &Call<'_>, cx: &Cx<'_>) -> Outcome {
         self.refresh(cx.shared);
         if self.rows.act(call, self.lines.len()) {
+            self.here = self.on(self.rows.at, cx.shared);
             return Outcome::done();
         }
-        match (call.action, self.lines.get(self.rows.at).cloned()) {
-            (Action::Activate, Some(Line::Model(reference))) => Intent::Choose(reference).into(),
-            (Action::Activate | Action::Fold, Some(Line::Backend(name))) => {
+        match (call.action, self.on(self.rows.at, cx.shared)) {
+            (Action::Activate, Some(Subject::Model(reference))) => Intent::Choose(reference).into(),
+            (Action::Activate | Action::Fold, Some(Subject::Backend(name))) => {
                 if !self.folded.remove(&name) {
                     self.folded.insert(name);
                 }
                 self.made = None;
                 Outcome::done()
             }
-            (Action::Copy, Some(Line::Model(reference))) => {
-                Intent::Copy { text: reference.to_string(), what: format!("the name {}", drawable(&reference.to_string())) }.into()
+            (Action::Copy, Some(Subject::Model(reference))) => {
+                Intent::Copy { text: reference.to_string(), what: format!("the name {}", shown(&reference)) }.into()
             }
             _ => Outcome::ignored(),
         }
     }
 
+    fn filtered(&self) -> Option<&str> {
+        self.catalogue.filter_text()
+    }
+
     fn filter(&mut self, text: Option<&str>, cx: &Cx<'_>) -> (bool, Outcome) {
-        self.filter = text.filter(|t| !t.is_empty()).map(str::to_owned);
-        self.refresh(cx.shared);
+        let text = text.unwrap_or_default();
+        self.catalogue.set_filter(text, cx.shared);
         // While typing, the cursor is on the first model that fits.
-        if self.filter.is_some()
+        if !text.is_empty() {
+            self.here = None;
+        }
+        self.refresh(cx.shared);
+        if !text.is_empty()
             && let Some(at) = self.lines.iter().position(|line| matches!(line, Line::Model(_)))
         {
             self.rows.at = at;
@@ -280,6 +239,7 @@ impl Pane for Models {
     }
 
     fn event(&mut self, event: &Event, _cx: &Cx<'_>) {
+        self.catalogue.event(&event.kind);
         if let EventKind::Finished { node, .. } = &event.kind
             && let Some(run) = &node.run
             && let Some(rate) = run.figures.tokens_per_s
@@ -291,9 +251,13 @@ impl Pane for Models {
     fn view(&mut self, cx: &Cx<'_>, area: Rect, buf: &mut Buffer) -> Option<Cursor> {
         self.refresh(cx.shared);
         if self.lines.is_empty() {
-            empty(cx, self.filter.as_deref(), area, buf);
+            empty(cx, self.catalogue.filter_text(), area, buf);
             return None;
         }
+        if self.here.is_none() {
+            self.here = self.on(self.rows.at, cx.shared);
+        }
+        let chosen = cx.model();
         let explained = cx.focused && area.height >= 5;
         let list = Rect { height: area.height - u16::from(explained), ..area };
         let shown = self.rows.show(usize::from(list.height), self.lines.len());
@@ -301,9 +265,9 @@ impl Pane for Models {
             let y = u16::try_from(y).unwrap_or(u16::MAX);
             let row = Row::new(buf, list, y);
             match &self.lines[at] {
-                Line::Model(reference) => {
-                    if let Some(model) = cx.replica.model(reference) {
-                        self.model_row(cx, model, row);
+                Line::Model(at) => {
+                    if let Some(model) = cx.replica.models.get(*at as usize) {
+                        self.model_row(cx, model, chosen.as_ref(), row);
                     }
                 }
                 Line::Backend(name) => {
