@@ -73,7 +73,6 @@ pub fn open(model: &mut Model, conversation: ConversationId, leaf: Option<NodeId
 }
 
 pub fn event(model: &mut Model, event: &Event) {
-    let ended = action::jobs::ends(model, event);
     let touched = model.shared.replica.apply(event);
     for at in 0..model.panes.len() {
         let id = model.panes[at].info().tile.id;
@@ -82,12 +81,7 @@ pub fn event(model: &mut Model, event: &Event) {
     let shown = model.shared.view.conversation;
     match touched {
         Touched::Nothing => {}
-        Touched::Jobs => {
-            [models::ID, table::ID].into_iter().for_each(|pane| model.mark(pane));
-            if let Some(job) = ended {
-                action::jobs::ended(model, job, event.at);
-            }
-        }
+        Touched::Jobs => [models::ID, table::ID].into_iter().for_each(|pane| model.mark(pane)),
         Touched::Rows => {
             model.shared.revisions.rows += 1;
             model.mark(conversations::ID);

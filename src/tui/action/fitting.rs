@@ -2,14 +2,15 @@
 //!
 //! Invariant: nothing is stopped to make room unless a person chooses that, and "start anyway" is always offered.
 
+use crate::core::fit;
 use crate::error::Result;
-use crate::proto::{Command, Fit, JobAct, ModelRef, ModelState, Parameters, PartKind, Query, Verdict};
-use crate::tui::format;
+use crate::proto::{Command, Fit, JobAct, ModelRef, ModelState, Parameters, Query, Verdict};
 use crate::tui::listing::shown;
 use crate::tui::model::{Model, Waiting};
 use crate::tui::overlay::choose::{Choose, Item};
 use crate::tui::overlay::page::Page;
 use crate::tui::pane::{Call, Intent};
+use crate::tui::text::width::pad;
 use crate::tui::theme::Role;
 
 /// What is smaller loads in a moment and fits anywhere that arbour runs.
@@ -86,15 +87,7 @@ pub fn answered(model: &mut Model, start: Start, fits: Result<Vec<Fit>>) {
 
 /// Whether somebody should look before it starts.
 fn worrying(fits: &[Fit]) -> bool {
-    fits.iter().any(|fit| matches!(fit.verdict, Verdict::Tight | Verdict::Full | Verdict::Never)) || together(fits)
-}
-
-/// Whether they fit one by one, but not all together.
-fn together(fits: &[Fit]) -> bool {
-    let all = |part: fn(&crate::proto::Estimate) -> u64| fits.iter().filter_map(|fit| fit.estimate.as_ref().map(part)).sum::<u64>();
-    let over = |needed: u64, free: Option<u64>| free.is_some_and(|free| needed > free);
-    let first = fits.first();
-    fits.len() > 1 && (over(all(|e| e.memory), first.and_then(|f| f.free_memory)) || over(all(|e| e.gpu), first.and_then(|f| f.free_gpu)))
+    fits.iter().any(|fit| matches!(fit.verdict, Verdict::Tight | Verdict::Full | Verdict::Never))
 }
 
 /// Starts them, whatever was said.
@@ -115,96 +108,45 @@ pub fn start_anyway(model: &mut Model, mut start: Start) {
             model.post_for(command, Waiting::Say(format!("{name} is loaded.")));
             model.say(format!("Loading {name}…"));
         }
-        _ => super::jobs::begin(model, JobAct::Start, start.models),
+        _ => super::jobs::begin(model, JobAct::Start, start.models, start.parameters),
     }
 }
 
-/// What a verdict says, and how loud.
-#[must_use]
-pub fn verdict(verdict: Verdict) -> (&'static str, Role) {
+/// How loud a verdict is.
+fn role(verdict: Verdict) -> Role {
     match verdict {
-        Verdict::Fits => ("fits", Role::Ok),
-        Verdict::Tight => ("only just fits", Role::Warning),
-        Verdict::Full => ("does not fit beside what is loaded", Role::Warning),
-        Verdict::Never => ("does not fit on this machine", Role::Error),
-        Verdict::Unknown => ("nobody can tell whether it fits", Role::Quiet),
+        Verdict::Fits => Role::Ok,
+        Verdict::Tight | Verdict::Full => Role::Warning,
+        Verdict::Never => Role::Error,
+        Verdict::Unknown => Role::Quiet,
     }
 }
 
-/// What a part of an estimate is called.
-#[must_use]
-pub fn part(kind: PartKind) -> &'static str {
-    match kind {
-        PartKind::Weights => "weights",
-        PartKind::KvCache => "KV cache",
-        PartKind::Compute => "compute",
-        PartKind::Overhead => "overhead",
-        PartKind::Projector => "images",
-    }
-}
-
-/// `4.7 G`, or `1.2 G + 3.5 G on GPU`.
-fn amount(memory: u64, gpu: u64) -> String {
-    match (memory, gpu) {
-        (memory, 0) => format::bytes(memory),
-        (0, gpu) => format!("{} on GPU", format::bytes(gpu)),
-        (memory, gpu) => format!("{} + {} on GPU", format::bytes(memory), format::bytes(gpu)),
-    }
-}
-
-/// What is free, where that is known.
-fn free(fit: &Fit) -> String {
-    let of = |free: Option<u64>, total: Option<u64>, what: &str| {
-        let total = total.map(|n| format!(" of {}", format::bytes(n))).unwrap_or_default();
-        free.map(|free| format!("{}{total} {what}", format::bytes(free)))
-    };
-    let parts: Vec<String> =
-        [of(fit.free_memory, fit.total_memory, "RAM"), of(fit.free_gpu, fit.total_gpu, "VRAM")].into_iter().flatten().collect();
-    if parts.is_empty() { String::new() } else { format!("free: {}", parts.join(", ")) }
-}
-
-/// In a few lines: the verdict, the parts, what is free.
-fn short(fit: &Fit) -> Vec<String> {
-    let mut out = vec![format!("{} {}.", shown(&fit.model), verdict(fit.verdict).0)];
-    match (&fit.estimate, &fit.unknown) {
-        (Some(estimate), _) => {
-            let parts: Vec<String> = estimate.parts.iter().map(|p| format!("{} {}", part(p.kind), amount(p.memory, p.gpu))).collect();
-            let sure = if estimate.margin > 0.0 { format!(" ± {:.0} %", estimate.margin * 100.0) } else { String::new() };
-            out.push(format!("It takes ~{}{sure}: {}.", amount(estimate.memory, estimate.gpu), parts.join(", ")));
-        }
-        (None, Some(why)) => out.push(why.clone()),
-        (None, None) => {}
-    }
-    if let Some(real) = fit.real {
-        out.push(format!("When it was loaded so, it took {}.", format::bytes(real.value.max(0.0) as u64)));
-    }
+/// A fit as lines of a label and a text, the verdict first.
+fn lines(fit: &Fit) -> Vec<(String, Role)> {
+    let rows = fit::describe(fit);
+    let (last, parts) = rows.split_last().map_or((None, rows.as_slice()), |(last, parts)| (Some(last), parts));
+    let mut out: Vec<(String, Role)> = last.map(|(_, verdict)| (verdict.clone(), role(fit.verdict))).into_iter().collect();
+    out.extend(parts.iter().map(|(label, text)| (format!("  {} {text}", pad(label, 13)), Role::Text)));
     out
 }
 
 fn chooser(start: Start, fits: &[Fit]) -> Choose {
+    // Of many the sum counts; each was reckoned beside the ones before it.
+    let whole = fit::together(fits).filter(|_| fits.len() > 1);
     let mut intro: Vec<String> = Vec::new();
-    // Of many only those that are a worry; the rest is a number.
-    let worrying: Vec<&Fit> = fits.iter().filter(|fit| fits.len() == 1 || fit.verdict != Verdict::Fits).collect();
-    for fit in worrying.iter().take(4) {
-        intro.extend(short(fit));
+    let title = match (&whole, fits) {
+        (None, [one]) => format!("Does {} fit?", shown(&one.model)),
+        _ => format!("Do {} models fit?", fits.len()),
+    };
+    let told = whole.as_ref().or(fits.first());
+    intro.extend(told.map(lines).into_iter().flatten().map(|(line, _)| line));
+    if whole.is_some() {
+        let worse: Vec<String> = fits.iter().filter(|fit| fit.verdict != Verdict::Fits).map(|fit| shown(&fit.model)).collect();
+        let more = if worse.len() > 4 { format!(" and {} more", worse.len() - 4) } else { String::new() };
+        intro.push(format!("From here on it is tight: {}{more}.", worse.into_iter().take(4).collect::<Vec<_>>().join(", ")));
     }
-    if worrying.len() > 4 {
-        intro.push(format!("And {} more that may not fit.", worrying.len() - 4));
-    }
-    if together(fits) {
-        let memory: u64 = fits.iter().filter_map(|fit| fit.estimate.as_ref().map(|e| e.memory)).sum();
-        let gpu: u64 = fits.iter().filter_map(|fit| fit.estimate.as_ref().map(|e| e.gpu)).sum();
-        intro.push(format!("All {} together take ~{}.", fits.len(), amount(memory, gpu)));
-    }
-    if let Some(line) = fits.first().map(free).filter(|line| !line.is_empty()) {
-        intro.push(line);
-    }
-    let mut stop: Vec<ModelRef> = Vec::new();
-    for model in fits.iter().flat_map(|fit| &fit.stop) {
-        if !stop.contains(model) {
-            stop.push(model.clone());
-        }
-    }
+    let stop = told.map(|fit| fit.stop.clone()).unwrap_or_default();
     let mut items = Vec::new();
     if !stop.is_empty() {
         let names: Vec<String> = stop.iter().map(shown).collect();
@@ -215,39 +157,20 @@ fn chooser(start: Start, fits: &[Fit]) -> Choose {
     items.push(Item::new("start anyway", "what is loaded stays", move || Intent::Start(start.clone())));
     items.push(Item::new("do not start", "", || Intent::Say(crate::proto::Level::Info, "Nothing was started.".to_owned())));
     let sentences: Vec<&str> = intro.iter().map(String::as_str).collect();
-    Choose::new(if fits.len() == 1 { "Does it fit?" } else { "Do they fit?" }, items, 0).intro(&sentences)
+    Choose::new(title, items, 0).intro(&sentences)
 }
 
 /// All of it, to read.
 fn page(fits: &[Fit]) -> Page {
     let mut text: Vec<(String, Role)> = Vec::new();
     for fit in fits {
-        let (word, role) = verdict(fit.verdict);
-        text.push((format!("{} {word}", shown(&fit.model)), role));
-        if let Some(estimate) = &fit.estimate {
-            for p in &estimate.parts {
-                text.push((format!("  {}  {}", crate::tui::text::width::pad(part(p.kind), 9), amount(p.memory, p.gpu)), Role::Text));
-                if !p.how.is_empty() {
-                    text.push((format!("             {}", p.how), Role::Quiet));
-                }
-            }
-            let sure = if estimate.margin > 0.0 { format!(", within {:.0} %", estimate.margin * 100.0) } else { String::new() };
-            text.push((format!("  in all    ~{}{sure}", amount(estimate.memory, estimate.gpu)), Role::Strong));
-            text.extend(estimate.assumed.iter().map(|line| (format!("  {line}"), Role::Quiet)));
-        }
-        text.extend(fit.unknown.iter().map(|why| (format!("  {why}"), Role::Quiet)));
-        if let Some(real) = fit.real {
-            text.push((format!("  really    {}", format::bytes(real.value.max(0.0) as u64)), Role::Text));
-        }
-        let line = free(fit);
-        if !line.is_empty() {
-            text.push((format!("  {line}"), Role::Quiet));
-        }
-        if !fit.stop.is_empty() {
-            let names: Vec<String> = fit.stop.iter().map(shown).collect();
-            text.push((format!("  would need room of {}", names.join(", ")), Role::Warning));
-        }
+        text.push((shown(&fit.model), Role::Strong));
+        text.extend(lines(fit));
         text.push((String::new(), Role::Text));
+    }
+    if let Some(whole) = fit::together(fits).filter(|_| fits.len() > 1) {
+        text.push(("all together".to_owned(), Role::Strong));
+        text.extend(lines(&whole));
     }
     Page::new("Does it fit?", text)
 }

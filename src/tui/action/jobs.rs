@@ -1,86 +1,29 @@
-//! One act on many models: begun, followed, summed up in one sentence; downloads likewise.
+//! One act on many models, and downloads: begun and shown. What came of a job is summed up by the host.
 
-use crate::proto::{BackendKind, BackendState, Command, Download, Event, EventKind, Job, JobAct, JobState, Level, ModelRef};
+use crate::proto::{BackendKind, BackendState, Command, Download, JobAct, ModelRef, Parameters};
 use crate::tui::format;
-use crate::tui::listing::shown;
 use crate::tui::model::{Model, Waiting};
-use crate::tui::notices::Notice;
 use crate::tui::overlay::work;
 use crate::tui::text::width::drawable;
 
-/// Failures that a summary names; the rest is counted.
-const NAMED: usize = 3;
-
-/// What an act is called while it goes on, and when it is done.
+/// What an act is called while it goes on.
 #[must_use]
-pub fn words(act: JobAct) -> (&'static str, &'static str) {
+pub fn word(act: JobAct) -> &'static str {
     match act {
-        JobAct::Start => ("Starting", "started"),
-        JobAct::Stop => ("Stopping", "stopped"),
-        JobAct::Reload => ("Reloading", "reloaded"),
-        JobAct::Remove => ("Removing", "removed"),
-        JobAct::Pull => ("Fetching", "fetched"),
+        JobAct::Start => "Starting",
+        JobAct::Stop => "Stopping",
+        JobAct::Reload => "Reloading",
+        JobAct::Remove => "Removing",
+        JobAct::Pull => "Fetching",
     }
 }
 
 /// Begins one act on many models.
-pub fn begin(model: &mut Model, act: JobAct, models: Vec<ModelRef>) {
+pub fn begin(model: &mut Model, act: JobAct, models: Vec<ModelRef>, parameters: Parameters) {
     let id = model.ids.fresh();
-    let said = format!("{} {}; :jobs shows how it goes.", words(act).0, format::plural(models.len() as u64, "model"));
-    model.post_for(Command::BeginJob { id, act, models }, Waiting::Quiet);
+    let said = format!("{} {}; :jobs shows how it goes.", word(act), format::plural(models.len() as u64, "model"));
+    model.post_for(Command::BeginJob { id, act, models, parameters }, Waiting::Quiet);
     model.say(said);
-}
-
-/// A job went on; when it has just ended, what came of it is said once.
-pub fn ended(model: &mut Model, job: &Job, at: crate::proto::UnixMs) {
-    let (level, text) = summary(job);
-    let hints = match level {
-        Level::Info => Vec::new(),
-        _ => vec!["`:jobs` tells each, and tries again what failed.".to_owned()],
-    };
-    let now = model.now().mono;
-    model.notices.put(Notice { level, text, hints, at }, now);
-    model.mark_status();
-}
-
-/// The job that an event ends, if it was not known to have ended.
-#[must_use]
-pub fn ends<'a>(model: &Model, event: &'a Event) -> Option<&'a Job> {
-    let EventKind::Job(job) = &event.kind else { return None };
-    let known = model.shared.replica.jobs.get(&job.id).is_some_and(|known| known.finished.is_some());
-    (job.finished.is_some() && !known).then_some(job)
-}
-
-/// In one sentence: how many, what failed and why.
-#[must_use]
-pub fn summary(job: &Job) -> (Level, String) {
-    let (_, done_word) = words(job.act);
-    let (all, done) = (job.items.len(), job.count(JobState::Done));
-    let cancelled = job.count(JobState::Cancelled);
-    let failed: Vec<String> = job
-        .items
-        .iter()
-        .filter(|item| item.state == JobState::Failed)
-        .map(|item| {
-            let why = item.error.as_ref().map(|error| format!(" ({})", drawable(error.message.trim_end_matches('.')))).unwrap_or_default();
-            format!("{}{why}", shown(&item.model))
-        })
-        .collect();
-    let mut text = match (done, failed.len() + cancelled) {
-        (done, 0) => format!("{} {done_word}", format::plural(done as u64, "model")),
-        (done, _) => format!("{done} of {} {done_word}", format::plural(all as u64, "model")),
-    };
-    if !failed.is_empty() {
-        let more = failed.len().saturating_sub(NAMED);
-        let named = failed.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-        text.push_str(&format!("; {} failed: {named}{rest}", failed.len()));
-    }
-    if cancelled > 0 {
-        text.push_str(&format!("; {cancelled} cancelled"));
-    }
-    text.push('.');
-    (if failed.is_empty() { Level::Info } else { Level::Warning }, text)
 }
 
 /// `:jobs`.

@@ -100,7 +100,7 @@ fn each(model: &mut Model, call: &Call<'_>, act: JobAct) {
             let said = format!("{} is unloaded.", shown(one));
             model.post_for(Command::StopModel { model: one.clone() }, Waiting::Say(said));
         }
-        _ => super::jobs::begin(model, act, models),
+        _ => super::jobs::begin(model, act, models, Parameters::default()),
     }
 }
 
@@ -152,7 +152,10 @@ pub fn remove(model: &mut Model, call: &Call<'_>) {
     text.push(format!("Answers that {who} gave stay, with groups, tags, notes and settings."));
     let yes = match models.as_slice() {
         [one] => Intent::PostAndSay(Command::RemoveModel { model: one.clone() }, format!("{} is removed.", shown(one))),
-        _ => Intent::Post(Command::BeginJob { id: model.ids.fresh(), act: JobAct::Remove, models: models.clone() }),
+        _ => {
+            let (id, parameters) = (model.ids.fresh(), Parameters::default());
+            Intent::Post(Command::BeginJob { id, act: JobAct::Remove, models: models.clone(), parameters })
+        }
     };
     let title = if models.len() == 1 { "Remove this model?".to_owned() } else { format!("Remove {} models?", models.len()) };
     acted(model);

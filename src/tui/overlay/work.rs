@@ -4,7 +4,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::Overlay;
-use crate::proto::{Command, Download, DownloadState, Job, JobItem, JobState};
+use crate::core::jobs::summary;
+use crate::proto::{Command, Download, DownloadState, Job, JobItem, JobState, UnixMs};
 use crate::tui::action::{Action, Scope, jobs};
 use crate::tui::format;
 use crate::tui::listing::shown;
@@ -47,10 +48,19 @@ fn job_rows<'a>(cx: &'a Cx<'_>) -> Vec<(&'a Job, Option<&'a JobItem>)> {
     jobs.flat_map(|job| std::iter::once((job, None)).chain(job.items.iter().map(move |item| (job, Some(item))))).collect()
 }
 
-fn state(item: &JobItem) -> (&'static str, String, Role) {
+/// So many milliseconds without coming further are worth a word.
+const STILL: i64 = 30_000;
+
+fn state(item: &JobItem, now: UnixMs) -> (&'static str, String, Role) {
     match item.state {
         JobState::Waiting => ("·", "waiting".to_owned(), Role::Quiet),
-        JobState::Running => ("◐", item.permille.map_or_else(|| "…".to_owned(), |n| format!("{} %", n / 10)), Role::Running),
+        JobState::Running => {
+            let percent = item.permille.map_or_else(|| "…".to_owned(), |n| format!("{} %", n / 10));
+            // A load that stands still may hang; nothing is killed unasked, but it is said.
+            let still = item.moved.map(|at| now.saturating_sub(at)).filter(|ms| *ms >= STILL);
+            let text = still.map_or(percent.clone(), |ms| format!("{percent} for {}", format::wait(ms as f64)));
+            ("◐", text, Role::Running)
+        }
         JobState::Done => ("✓", "done".to_owned(), Role::Ok),
         JobState::Failed => ("✗", "failed".to_owned(), Role::Error),
         JobState::Cancelled => ("■", "cancelled".to_owned(), Role::Quiet),
@@ -103,17 +113,17 @@ impl Overlay for Jobs {
             let mut row = Row::new(buf, area, y);
             match rows[at] {
                 (job, None) => {
-                    let (going, _) = jobs::words(job.act);
+                    let going = jobs::word(job.act);
                     let done = job.items.len() - job.count(JobState::Waiting) - job.count(JobState::Running);
                     row.right(&format::clock(job.started, cx.now.wall, &cx.zone), cx.style(Role::Quiet), 20);
                     let text = match job.finished {
                         None => format!("{going} {}: {done} done", format::plural(job.items.len() as u64, "model")),
-                        Some(_) => jobs::summary(job).1,
+                        Some(_) => summary(job).1.message,
                     };
                     row.text(&text, cx.style(Role::Strong));
                 }
                 (_, Some(item)) => {
-                    let (glyph, word, role) = state(item);
+                    let (glyph, word, role) = state(item, cx.now.wall);
                     row.gap(2).text(glyph, cx.style(role)).gap(1);
                     match &item.error {
                         Some(error) => {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::rows::Rows;
 use super::{Call, Cx, Intent, Outcome, Pane, PaneInfo, Subject, Title, tile};
-use crate::proto::{BackendState, Command, Event, EventKind, Job, JobState, ModelRef};
+use crate::proto::{BackendState, Command, Event, EventKind, Job, JobItem, JobState, ModelRef};
 use crate::tui::action::{Action, Scope};
 use crate::tui::format;
 use crate::tui::layout::Slot;
@@ -213,12 +213,16 @@ impl Table {
 
     /// Where a job's models stand, for as long as it goes on.
     fn follow(&mut self, job: &Job) {
-        for item in &job.items {
-            if job.finished.is_none() && matches!(item.state, JobState::Waiting | JobState::Running) {
-                self.progress.insert(item.model.clone(), item.state);
-            } else {
-                self.progress.remove(&item.model);
-            }
+        if job.finished.is_none() {
+            job.items.iter().for_each(|item| self.follow_item(item));
+        }
+    }
+
+    fn follow_item(&mut self, item: &JobItem) {
+        if matches!(item.state, JobState::Waiting | JobState::Running) {
+            self.progress.insert(item.model.clone(), item.state);
+        } else {
+            self.progress.remove(&item.model);
         }
     }
 
@@ -446,6 +450,7 @@ impl Pane for Table {
         self.catalogue.event(&event.kind);
         match &event.kind {
             EventKind::Job(job) => self.follow(job),
+            EventKind::JobProgress { items, .. } => items.iter().for_each(|(_, item)| self.follow_item(item)),
             EventKind::Setting { key, .. } if key == "filters" => self.made = None,
             _ => {}
         }
