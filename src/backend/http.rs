@@ -29,6 +29,9 @@ pub const ASK: Duration = Duration::from_secs(5);
 /// The largest body of a small question: `/api/show` of a large model is some hundred kB.
 const MAX_BODY: usize = 32 << 20;
 
+/// The version of Anthropic's protocol that is spoken; each request names it.
+pub const ANTHROPIC_VERSION: &str = "2023-06-01";
+
 /// How much of an error's body is read.
 const MAX_ERROR: usize = 64 << 10;
 
@@ -227,7 +230,12 @@ impl Http {
 
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        if let Some(value) = self.who.key.as_ref().and_then(bearer) {
+        if self.who.kind == BackendKind::Anthropic {
+            headers.insert("anthropic-version", HeaderValue::from_static(ANTHROPIC_VERSION));
+            if let Some(value) = self.who.key.as_ref().and_then(|key| secret(key.expose().trim())) {
+                headers.insert("x-api-key", value);
+            }
+        } else if let Some(value) = self.who.key.as_ref().and_then(bearer) {
             headers.insert(header::AUTHORIZATION, value);
         }
         headers
@@ -241,7 +249,11 @@ impl Http {
 }
 
 fn bearer(key: &Secret) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose().trim())).ok()?;
+    secret(&format!("Bearer {}", key.expose().trim()))
+}
+
+fn secret(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);
     Some(value)
 }

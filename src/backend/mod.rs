@@ -5,7 +5,9 @@
 //! panics at what a server sends, and turns every failure into an [`Error`] that says what to do.
 
 mod ability;
+pub mod anthropic;
 pub mod discover;
+pub mod echo;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod failure;
@@ -203,7 +205,7 @@ pub const BACKENDS: &[Entry] = &[
     Entry {
         kind: BackendKind::LlamaServer,
         word: "llama-server",
-        about: "llama.cpp's own server: one model, loaded when it starts.",
+        about: "llama.cpp's own server: one model, or as a router many, which it loads and unloads.",
         build: llama_server::build,
     },
     Entry {
@@ -211,6 +213,12 @@ pub const BACKENDS: &[Entry] = &[
         word: "openai",
         about: "Any server or service that speaks OpenAI's chat completions (vLLM, LM Studio, hosted models…).",
         build: openai::build,
+    },
+    Entry {
+        kind: BackendKind::Anthropic,
+        word: "anthropic",
+        about: "Anthropic's messages, and servers that speak them (llama-server, proxies).",
+        build: anthropic::build,
     },
     #[cfg(feature = "embedded")]
     Entry {

@@ -6,18 +6,23 @@
 use serde_json::Value;
 
 use super::failure::Who;
+use super::http::ANTHROPIC_VERSION;
 use crate::core::parameters;
-use crate::proto::{Parameters, RequestPreview};
+use crate::proto::{BackendKind, Parameters, RequestPreview};
 
 /// Shows a POST of JSON.
 #[must_use]
 pub fn post(who: &Who, url: String, body: &Value, notes: Vec<String>) -> RequestPreview {
     let pretty = serde_json::to_string_pretty(body).unwrap_or_default();
-    let key = who
-        .key
-        .as_ref()
-        .map(|_| format!(" \\\n  -H \"Authorization: Bearer {}\"", key_name(who.key_origin.as_deref())))
-        .unwrap_or_default();
+    let anthropic = who.kind == BackendKind::Anthropic;
+    let mut key = String::new();
+    if anthropic {
+        key.push_str(&format!(" \\\n  -H 'anthropic-version: {ANTHROPIC_VERSION}'"));
+    }
+    if who.key.is_some() {
+        let before = if anthropic { "x-api-key: " } else { "Authorization: Bearer " };
+        key.push_str(&format!(" \\\n  -H \"{before}{}\"", key_name(who.key_origin.as_deref())));
+    }
     let curl = format!("curl -N {} \\\n  -H 'Content-Type: application/json'{key} \\\n  -d {}", quote(&url), quote(&pretty));
     RequestPreview { method: "POST".into(), url, body: pretty, curl: Some(curl), notes }
 }

@@ -28,7 +28,7 @@ pub fn append_backend(file: &Path, name: &str, kind: BackendKind, url: &str, key
         added.push_str(if old.ends_with('\n') { "\n" } else { "\n\n" });
     }
     added.push_str(&format!("[[backend]]\nname = {}\nkind = {}\n", text(name), text(kind.word())));
-    if kind != BackendKind::Embedded {
+    if kind != BackendKind::Embedded && !(kind == BackendKind::Anthropic && url.is_empty()) {
         added.push_str(&format!("url = {}\n", text(url)));
     }
     if let Some(variable) = key_env {

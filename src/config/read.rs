@@ -18,8 +18,12 @@ const KINDS: &[(&str, BackendKind)] = &[
     ("ollama", BackendKind::Ollama),
     ("llama-server", BackendKind::LlamaServer),
     ("openai", BackendKind::OpenAi),
+    ("anthropic", BackendKind::Anthropic),
     ("embedded", BackendKind::Embedded),
 ];
+
+/// Where a `[[backend]]` of the kind `anthropic` is that names no address.
+const ANTHROPIC: &str = "https://api.anthropic.com";
 
 impl Config {
     /// Reads a file's text. `home` is what `~` means.
@@ -84,6 +88,9 @@ impl Reader<'_> {
                     }
                 }
                 broken |= self.problems.len() > before && row.key != "api_key";
+            }
+            if kind == Some(BackendKind::Anthropic) && !broken {
+                url.get_or_insert_with(|| ANTHROPIC.to_owned());
             }
             let missing = match (&name, kind, &url) {
                 (None, ..) => Some(("name", "name = \"workstation\"")),

@@ -190,7 +190,7 @@ impl Host {
     /// After a run: where the server keeps models by itself, their states have changed.
     pub(super) fn after_run(&mut self, name: &str, unreachable: bool) {
         let kind = self.backends.get(name).and_then(|slot| slot.configured.spec.kind);
-        if unreachable || kind != Some(BackendKind::OpenAi) {
+        if unreachable || !matches!(kind, Some(BackendKind::OpenAi | BackendKind::Anthropic)) {
             self.ask_backend(name);
         }
     }

@@ -32,7 +32,9 @@ const UNICODE_SSE: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"é🦀\
 const UNICODE_LINES: &str =
     "{\"message\":{\"content\":\"é🦀\"},\"done\":false}\n{\"message\":{\"content\":\" ok\"},\"done\":false}\n{nonsense\n";
 
-const KINDS: [Case; 3] = [
+const UNICODE_EVENTS: &str = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"é🦀\"}}\n\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\" ok\"}}\n\ndata: {nonsense\n\n";
+
+const KINDS: [Case; 5] = [
     Case {
         kind: BackendKind::Ollama,
         dialect: Dialect::Ollama,
@@ -56,6 +58,17 @@ const KINDS: [Case; 3] = [
         too_long: "llama-err-context-exceeded-stream",
     },
     Case {
+        kind: BackendKind::LlamaServer,
+        dialect: Dialect::Router,
+        chat: "POST /v1/chat/completions",
+        model: "smollm2",
+        stream: "router-chat-stream",
+        says: "Hello! I'm here to help with any kind of creative",
+        broken: UNICODE_SSE,
+        unknown_model: (400, "router-chat-unknown"),
+        too_long: "llama-err-context-exceeded-stream",
+    },
+    Case {
         kind: BackendKind::OpenAi,
         dialect: Dialect::OpenAi,
         chat: "POST /v1/chat/completions",
@@ -65,6 +78,17 @@ const KINDS: [Case; 3] = [
         broken: UNICODE_SSE,
         unknown_model: (404, "ollama-v1-chat-unknown"),
         too_long: "litellm-ctx-exceeded",
+    },
+    Case {
+        kind: BackendKind::Anthropic,
+        dialect: Dialect::Anthropic,
+        chat: "POST /v1/messages",
+        model: "smollm2",
+        stream: "llama-anthropic-messages-stream",
+        says: "I'm glad you found the chatbot helpful. I'm your friendly AI companion who always offers me",
+        broken: UNICODE_EVENTS,
+        unknown_model: (400, "router-anthropic-unknown"),
+        too_long: "llama-anthropic-context-exceeded",
     },
 ];
 
@@ -171,8 +195,7 @@ async fn dropping_a_request_that_waits_closes_the_connection() {
             false
         });
         assert!(waits.await.expect("waiting in time"), "{:?}", case.kind);
-        let route = if case.kind == BackendKind::Ollama { "POST /api/chat" } else { "POST /v1/chat/completions" };
-        assert!(server.server.until_asked(route, 1, SOON).await);
+        assert!(server.server.until_asked(case.chat, 1, SOON).await);
         work.abort();
         assert!(server.server.until_left(SOON).await, "{:?}: the connection stays", case.kind);
     }
@@ -260,7 +283,10 @@ async fn a_key_that_is_missing_or_wrong_is_told_by_where_it_comes_from() {
             assert!(error.message.contains("$TEST_KEY"), "{}", error.message);
             let all = format!("{error:?}") + &serde_json::to_string(error).expect("JSON");
             assert!(!all.contains(SECRET), "the key is shown: {all}");
-            assert_eq!(server.asked_for(case.chat)[0].header("authorization"), Some(format!("Bearer {SECRET}").as_str()));
+            let (asked, bearer) = (server.asked_for(case.chat).remove(0), format!("Bearer {SECRET}"));
+            let keys = [asked.header("authorization"), asked.header("x-api-key")];
+            let wanted = if case.kind == BackendKind::Anthropic { [None, Some(SECRET)] } else { [Some(bearer.as_str()), None] };
+            assert_eq!(keys, wanted, "{:?}", case.kind);
         }
         let error = refused(&case, 401, r#"{"error":{"message":"Invalid API Key"}}"#).await;
         assert_eq!(error.kind, Kind::Unauthorized);
@@ -434,9 +460,13 @@ async fn what_is_shown_is_what_is_sent() {
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown.body).expect("JSON"), sent);
         assert_eq!((shown.method.as_str(), shown.url.starts_with(&server.url())), ("POST", true));
         let curl = shown.curl.expect("a command");
-        assert!(curl.contains("-H \"Authorization: Bearer $TEST_KEY\"") && !curl.contains("sk-hidden"), "{curl}");
+        let (header, turns) = match case.kind {
+            BackendKind::Anthropic => ("-H \"x-api-key: $TEST_KEY\"", 3),
+            _ => ("-H \"Authorization: Bearer $TEST_KEY\"", 4),
+        };
+        assert!(curl.contains(header) && !curl.contains("sk-hidden"), "{curl}");
         assert!(curl.contains(r"It'\''s '\''quoted'\'' — ü"), "{curl}");
-        assert_eq!(sent["messages"].as_array().map(Vec::len), Some(4));
+        assert_eq!(sent["messages"].as_array().map(Vec::len), Some(turns));
         let ignored = shown.notes.iter().any(|note| note.starts_with("keep_alive is set and not sent"));
         assert_eq!(ignored, case.kind != BackendKind::Ollama, "{:?}", shown.notes);
     }

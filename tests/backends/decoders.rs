@@ -1,6 +1,7 @@
 //! The pure decoders over captured streams, cut and ended at every byte.
 
 use arbour::backend::Update;
+use arbour::backend::anthropic::decode as anthropic;
 use arbour::backend::fault::{Complaint, Fault};
 use arbour::backend::ollama;
 use arbour::backend::openai::decode as openai;
@@ -33,6 +34,9 @@ const SSE: &[(&str, Result<Finish, Ends>)] = &[
     ("ollama-v1-chat-stream", Ok(Finish::Length)),
 ];
 
+/// Streams of messages.
+const EVENTS: &[(&str, Result<Finish, Ends>)] = &[("llama-anthropic-messages-stream", Ok(Finish::Length))];
+
 /// Streams of Ollama and of what claims to be Ollama.
 const NDJSON: &[(&str, Result<Finish, Ends>)] = &[
     ("ollama-chat-stream", Ok(Finish::Stop)),
@@ -56,7 +60,14 @@ enum Ends {
 }
 
 fn new(name: &str) -> Box<dyn Decode> {
-    if NDJSON.iter().any(|(n, _)| *n == name) { Box::new(ollama::Decoder::new(true)) } else { Box::new(openai::Decoder::default()) }
+    let is = |list: &[(&str, Result<Finish, Ends>)]| list.iter().any(|(n, _)| *n == name);
+    if is(NDJSON) {
+        Box::new(ollama::Decoder::new(true))
+    } else if is(EVENTS) {
+        Box::new(anthropic::Decoder::default())
+    } else {
+        Box::new(openai::Decoder::default())
+    }
 }
 
 fn decode(name: &str, pieces: &[&[u8]]) -> (Vec<Update>, Result<Finish, Fault>) {
@@ -93,7 +104,7 @@ fn figures(updates: &[Update]) -> Figures {
 
 #[test]
 fn every_stream_ends_as_it_did() {
-    for (name, expected) in SSE.iter().chain(NDJSON) {
+    for (name, expected) in SSE.iter().chain(NDJSON).chain(EVENTS) {
         let body = Capture::load(name).body;
         let (updates, result) = decode(name, &[&body]);
         let ends = result.map_err(|fault| match fault {
@@ -182,7 +193,10 @@ fn no_cut_changes_what_a_stream_says() {
     for (name, _) in NDJSON {
         cut_everywhere(name, ollama::Decoder::new(true), &Capture::load(name).body);
     }
-    for (name, _) in SSE.iter().chain(NDJSON) {
+    for (name, _) in EVENTS {
+        cut_everywhere(name, anthropic::Decoder::default(), &Capture::load(name).body);
+    }
+    for (name, _) in SSE.iter().chain(NDJSON).chain(EVENTS) {
         let body = Capture::load(name).body;
         let whole = decode(name, &[&body]);
         for piece in [1, 2, 5, 100, 1000] {
@@ -230,6 +244,9 @@ fn a_stream_that_ends_anywhere_keeps_what_came_and_never_panics() {
     }
     for (name, _) in NDJSON {
         end_everywhere(name, ollama::Decoder::new(true), &Capture::load(name).body);
+    }
+    for (name, _) in EVENTS {
+        end_everywhere(name, anthropic::Decoder::default(), &Capture::load(name).body);
     }
 }
 
@@ -422,7 +439,7 @@ proptest! {
 
     #[test]
     fn a_spoilt_stream_is_survived(which in 0usize..31, at in any::<proptest::sample::Index>(), byte in any::<u8>(), cut in any::<proptest::sample::Index>()) {
-        let names: Vec<&str> = SSE.iter().chain(NDJSON).map(|(name, _)| *name).collect();
+        let names: Vec<&str> = SSE.iter().chain(NDJSON).chain(EVENTS).map(|(name, _)| *name).collect();
         let mut body = Capture::load(names[which % names.len()]).body;
         body.truncate(6000);
         let place = at.index(body.len());

@@ -497,3 +497,62 @@ async fn a_redirect_is_not_followed_and_says_where_it_leads() {
     assert!(backend.models().await.unwrap_err().hints[0].contains("https://elsewhere.example/v1"));
     assert!(hear(&*backend, hi("m")).await.error().hints[0].contains("https://elsewhere.example/v1"));
 }
+
+// ---- Anthropic
+
+#[tokio::test]
+async fn anthropic_lists_all_pages_and_ends_where_a_server_does_not() {
+    let page = |names: &[&str], more: bool| {
+        let data: Vec<_> = names.iter().map(|n| json!({ "type": "model", "id": n })).collect();
+        Capture::made(200, "application/json", &json!({ "data": data, "has_more": more, "last_id": names.last() }).to_string())
+    };
+    let server = Replay::start(&[("GET /v1/models", page(&["a", "b"], true)), ("GET /v1/models", page(&["c/d e"], false))]);
+    let backend = make(BackendKind::Anthropic, &server.url());
+    let names: Vec<String> = backend.models().await.unwrap().into_iter().map(|m| m.name).collect();
+    assert_eq!(names, ["a", "b", "c/d e"]);
+    let asked = server.asked_for("GET /v1/models");
+    assert!(asked[1].path.ends_with("&after_id=b"), "{}", asked[1].path);
+    assert_eq!(asked[0].header("anthropic-version"), Some("2023-06-01"));
+    let endless = Replay::start(&[("GET /v1/models", page(&["a"], true))]);
+    assert_eq!(make(BackendKind::Anthropic, &endless.url()).models().await.unwrap().len(), 2, "the same page again is the end");
+}
+
+#[tokio::test]
+async fn anthropics_refusals_have_their_kind() {
+    let inner = |kind: &str, message: &str| json!({ "type": "error", "error": { "type": kind, "message": message } }).to_string();
+    for (status, body, kind) in [
+        (404, inner("not_found_error", "model: nope"), Kind::ModelMissing),
+        (401, inner("authentication_error", "invalid x-api-key"), Kind::Unauthorized),
+        (403, inner("permission_error", "no"), Kind::Unauthorized),
+        (429, inner("rate_limit_error", "slow down"), Kind::RateLimited),
+        (529, inner("overloaded_error", "Overloaded"), Kind::RateLimited),
+        (400, inner("invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum"), Kind::ContextExceeded),
+        (413, inner("request_too_large", "too large"), Kind::BadRequest),
+        (500, inner("api_error", "boom"), Kind::Server),
+    ] {
+        let capture = Capture::made(status, "application/json", &body).header("Retry-After", "3");
+        let server = Replay::start(&[("POST /v1/messages", capture)]);
+        let heard = hear(&*make(BackendKind::Anthropic, &server.url()), hi("nope")).await;
+        assert_eq!(heard.error().kind, kind, "{status}: {:?}", heard.error());
+        if kind == Kind::RateLimited {
+            assert_eq!(heard.error().retry_after_ms, Some(3000));
+        }
+        if kind == Kind::ContextExceeded {
+            assert!(heard.error().message.contains("210000") && heard.error().message.contains("200000"), "{:?}", heard.error());
+        }
+    }
+    let stream = format!("event: error\ndata: {}\n\n", inner("overloaded_error", "Overloaded"));
+    let server = Replay::start(&[("POST /v1/messages", Capture::made(200, "text/event-stream", &stream))]);
+    let heard = hear(&*make(BackendKind::Anthropic, &server.url()), hi("m")).await;
+    assert!(heard.error().kind == Kind::RateLimited && heard.error().message.contains("overloaded"), "{:?}", heard.error());
+}
+
+#[tokio::test]
+async fn anthropic_takes_an_address_with_any_of_its_paths() {
+    for tail in ["", "/", "/v1", "/v1/messages", "/v1/models"] {
+        let server = Scripted::start(Dialect::Anthropic, Script::default());
+        let backend = make(BackendKind::Anthropic, &format!("{}{tail}", server.url()));
+        assert!(hear(&*backend, hi("scripted")).await.result.is_ok(), "{tail}");
+        assert_eq!(backend.start("scripted", &Parameters::default(), channel().0).await.unwrap_err().kind, Kind::Unsupported);
+    }
+}

@@ -1,5 +1,5 @@
 //! A server of one model that does what a script says: writes at a given speed, waits, refuses, breaks off, hangs, talks nonsense.
-//! It speaks as an OpenAI-compatible service, as llama-server, or as Ollama.
+//! It speaks as an OpenAI-compatible service, as llama-server (alone or as a router), as Ollama, or as Anthropic.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,7 +16,10 @@ pub enum Dialect {
     #[default]
     OpenAi,
     LlamaServer,
+    /// llama-server in router mode, its model loaded.
+    Router,
     Ollama,
+    Anthropic,
 }
 
 /// What happens after `after` tokens.
@@ -175,7 +178,7 @@ fn lock(plan: &Mutex<Plan>) -> MutexGuard<'_, Plan> {
 }
 
 fn is_chat(asked: &Asked) -> bool {
-    matches!(asked.route().as_str(), "POST /v1/chat/completions" | "POST /chat/completions" | "POST /api/chat")
+    matches!(asked.route().as_str(), "POST /v1/chat/completions" | "POST /chat/completions" | "POST /api/chat" | "POST /v1/messages")
 }
 
 struct Speaker {
@@ -216,7 +219,7 @@ impl Handler for Speaker {
 impl Speaker {
     fn headers(&self, kind: &'static str) -> Vec<(&'static str, &'static str)> {
         let mut headers = vec![("Content-Type", kind)];
-        if self.dialect == Dialect::LlamaServer {
+        if matches!(self.dialect, Dialect::LlamaServer | Dialect::Router) {
             headers.push(("Server", "llama.cpp"));
         }
         headers
@@ -230,12 +233,26 @@ impl Speaker {
         let details = json!({ "format": "gguf", "family": "script", "quantization_level": "Q4_1" });
         Some(match (self.dialect, route) {
             (Dialect::OpenAi, "GET /v1/models") => json!({ "object": "list", "data": [{ "id": "scripted", "object": "model" }] }),
+            (Dialect::Anthropic, "GET /v1/models") => json!({
+                "data": [{ "type": "model", "id": "scripted", "display_name": "Scripted", "max_input_tokens": 200_000, "max_tokens": 64_000 }],
+                "has_more": false, "first_id": "scripted", "last_id": "scripted",
+            }),
             (Dialect::LlamaServer, "GET /v1/models") => json!({
                 "object": "list",
                 "data": [{ "id": "scripted", "object": "model", "owned_by": "llamacpp",
                            "meta": { "n_ctx": 4096, "n_ctx_train": 8192, "size": 98_000_000, "ftype": "Q4_1" } }],
             }),
-            (Dialect::LlamaServer, "GET /health") => json!({ "status": "ok" }),
+            (Dialect::Router, "GET /v1/models") => json!({
+                "object": "list",
+                "data": [{ "id": "scripted", "object": "model", "owned_by": "llamacpp", "can_remove": false,
+                           "status": { "value": "loaded", "args": ["llama-server", "--model", "/srv/scripted.gguf"] },
+                           "meta": { "n_ctx": 4096, "n_ctx_train": 8192, "size": 98_000_000, "ftype": "Q4_1" } }],
+            }),
+            (Dialect::Router, "GET /props") => json!({
+                "role": "router", "models_autoload": true, "default_generation_settings": { "params": null, "n_ctx": 0 },
+                "build_info": "scripted",
+            }),
+            (Dialect::LlamaServer | Dialect::Router, "GET /health") => json!({ "status": "ok" }),
             (Dialect::LlamaServer, "GET /props") => json!({
                 "default_generation_settings": { "n_ctx": 4096 }, "total_slots": 1, "model_ftype": "Q4_1",
                 "build_info": "scripted", "is_sleeping": false,
@@ -266,7 +283,7 @@ impl Speaker {
         out.head(200, &self.headers(kind), None).await?;
         let thinking = tokens(&script.thinking).into_iter().map(|t| (true, t));
         let all: Vec<(bool, &str)> = thinking.chain(tokens(&script.text).into_iter().map(|t| (false, t))).collect();
-        if self.dialect == Dialect::LlamaServer {
+        if matches!(self.dialect, Dialect::LlamaServer | Dialect::Router) {
             self.read_prompt(script, out).await?;
         } else {
             out.pause(script.before_first).await?;
@@ -318,7 +335,15 @@ impl Speaker {
                 };
                 format!("{}\n", json!({ "model": "scripted", "message": message, "done": false }))
             }
-            Dialect::OpenAi | Dialect::LlamaServer => {
+            Dialect::Anthropic => {
+                let (index, delta) = if thinks {
+                    (0, json!({ "type": "thinking_delta", "thinking": token }))
+                } else {
+                    (1, json!({ "type": "text_delta", "text": token }))
+                };
+                named("content_block_delta", &json!({ "type": "content_block_delta", "index": index, "delta": delta }))
+            }
+            Dialect::OpenAi | Dialect::LlamaServer | Dialect::Router => {
                 let key = if thinks { "reasoning_content" } else { "content" };
                 event(
                     &json!({ "choices": [{ "index": 0, "finish_reason": null, "delta": { key: token } }], "object": "chat.completion.chunk" }),
@@ -339,6 +364,18 @@ impl Speaker {
                 last["load_duration"] = json!(1_000_000);
             }
             return format!("{last}\n");
+        }
+        if self.dialect == Dialect::Anthropic {
+            let reason = match script.finish.as_str() {
+                "stop" => "end_turn",
+                "length" => "max_tokens",
+                other => other,
+            };
+            let mut delta = json!({ "type": "message_delta", "delta": { "stop_reason": reason, "stop_sequence": null } });
+            if script.usage {
+                delta["usage"] = json!({ "input_tokens": 32, "output_tokens": tokens });
+            }
+            return named("message_delta", &delta) + &named("message_stop", &json!({ "type": "message_stop" }));
         }
         let mut text = event(&json!({ "choices": [{ "index": 0, "finish_reason": script.finish, "delta": {} }] }));
         if script.usage {
@@ -364,11 +401,18 @@ impl Speaker {
             Accident::Error(text) if self.dialect == Dialect::Ollama => {
                 out.send(format!("{}\n", json!({ "error": text })).as_bytes()).await
             }
+            Accident::Error(text) if self.dialect == Dialect::Anthropic => {
+                out.send(named("error", &json!({ "type": "error", "error": { "type": "api_error", "message": text } })).as_bytes()).await
+            }
             Accident::Error(text) => {
                 out.send(event(&json!({ "error": { "message": text, "type": "server_error", "code": 500 } })).as_bytes()).await
             }
         }
     }
+}
+
+fn named(name: &str, value: &Value) -> String {
+    format!("event: {name}\ndata: {value}\n\n")
 }
 
 fn event(value: &Value) -> String {

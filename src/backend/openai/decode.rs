@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use crate::backend::Update;
+use crate::backend::echo::Echo;
 use crate::backend::fault::{Complaint, Fault, one_line};
 use crate::backend::sse::{Frame, Parser};
 use crate::backend::stream::Decode;
@@ -25,39 +26,6 @@ struct Call {
     id: String,
     name: String,
     arguments: String,
-}
-
-/// A text that the server may repeat before it goes on with it. Held back only while it is, letter for letter, that text.
-#[derive(Debug, Clone, Default)]
-struct Echo {
-    expected: String,
-    held: String,
-}
-
-impl Echo {
-    fn new(expected: &str) -> Self {
-        Self { expected: expected.to_owned(), held: String::new() }
-    }
-
-    /// What of this piece is new.
-    fn push(&mut self, piece: &str) -> String {
-        if self.expected.is_empty() {
-            return piece.to_owned();
-        }
-        self.held.push_str(piece);
-        if let Some(rest) = self.held.strip_prefix(self.expected.as_str()) {
-            let rest = rest.to_owned();
-            *self = Self::default();
-            return rest;
-        }
-        if self.expected.starts_with(self.held.as_str()) { String::new() } else { self.end() }
-    }
-
-    /// It was no repetition, or not a whole one.
-    fn end(&mut self) -> String {
-        self.expected.clear();
-        std::mem::take(&mut self.held)
-    }
 }
 
 /// The decoder.

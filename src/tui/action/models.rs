@@ -220,7 +220,7 @@ pub fn open_file(model: &mut Model, path: &str) {
 /// `:backend add NAME KIND URL [VARIABLE]`.
 pub fn backend_add(model: &mut Model, args: &[String]) {
     let [name, kind, url, rest @ ..] = args else { return };
-    let known = [BackendKind::Ollama, BackendKind::LlamaServer, BackendKind::OpenAi, BackendKind::Embedded];
+    let known = [BackendKind::Ollama, BackendKind::LlamaServer, BackendKind::OpenAi, BackendKind::Anthropic, BackendKind::Embedded];
     let Some(kind) = known.into_iter().find(|k| k.word() == kind.trim()) else {
         let words: Vec<&str> = known.iter().map(|k| k.word()).collect();
         return model.warn(format!("{} is no kind of backend: there are {}.", drawable(kind), words.join(", ")));

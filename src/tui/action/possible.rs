@@ -96,7 +96,7 @@ pub fn argument_hint(argument: &Argument) -> String {
         Takes::Pane => format!("{}.", screen::panes().collect::<Vec<_>>().join(", ")),
         Takes::Screen => "A screen's name, or its number.".to_owned(),
         Takes::Topic => "An action, or a topic.".to_owned(),
-        Takes::Kind => "ollama, llama-server or openai (any compatible server).".to_owned(),
+        Takes::Kind => "ollama, llama-server, openai (any compatible server) or anthropic.".to_owned(),
         Takes::ModelGroup => "A group: one that there is, or a new one.".to_owned(),
         Takes::Tag => "A tag: one that there is, or a new one.".to_owned(),
         Takes::Filter => "The name of a saved filter.".to_owned(),

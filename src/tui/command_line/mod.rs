@@ -20,7 +20,7 @@ use crate::tui::composer::Edit;
 use crate::tui::recall::Recall;
 
 /// The kinds of backend, as `:backend add` and the config call them.
-pub const KINDS: &[&str] = &["ollama", "llama-server", "openai", "embedded"];
+pub const KINDS: &[&str] = &["ollama", "llama-server", "openai", "anthropic", "embedded"];
 
 /// Candidates that Tab goes through.
 #[derive(Debug, Clone, PartialEq, Eq)]
