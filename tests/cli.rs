@@ -1,5 +1,7 @@
 //! The command line against a server that does as its script says: what is on standard output and error, exit codes, `--json`.
 
+#[path = "downloads/cli.rs"]
+mod downloads;
 #[path = "support/home.rs"]
 mod home;
 #[path = "support/mod.rs"]
@@ -515,8 +517,11 @@ fn the_names_of_json_are_documented() {
     let rows = home.run(&["conversations", "ls", "--json"]).ok().json();
     let hits = home.run(&["conversations", "search", "brown", "--json"]).ok().json();
     let tree = only_conversation(&home);
+    // Nobody listens there: it fails at once, and is listed.
+    home.run(&["models", "pull", "http://127.0.0.1:1/x.gguf"]);
+    let pulls = home.run(&["models", "pulls", "--json"]).ok().json();
     let mut missing = Vec::new();
-    for value in [&ask, &ask["run"], &models[0], &rows[0], &hits[0], &tree, &tree["nodes"][1]] {
+    for value in [&ask, &ask["run"], &models[0], &rows[0], &hits[0], &pulls[0], &tree, &tree["nodes"][1]] {
         for name in value.as_object().expect("an object").keys() {
             let whole = |c: char| c.is_ascii_alphanumeric() || c == '_';
             if !readme.split(|c: char| !whole(c)).any(|word| word == name) {

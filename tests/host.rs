@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "downloads/host.rs"]
+mod downloads;
 #[path = "support/herd.rs"]
 mod herd;
 #[path = "host/models.rs"]
@@ -10,6 +12,8 @@ mod models;
 mod settings;
 #[path = "support/stage.rs"]
 mod stage;
+#[path = "support/mod.rs"]
+mod support;
 
 use std::sync::atomic::Ordering;
 

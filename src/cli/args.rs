@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use models::{Models, ModelsCommand};
+pub use models::{Models, ModelsCommand, PullsCommand};
 
 /// A terminal home for language models: run them, talk with them in trees, watch them work.
 ///
@@ -182,7 +182,10 @@ mod tests {
             &["arbour", "--connect", "ws://h", "--in-process"][..],
             &["arbour", "--token-file", "f"],
             &["arbour", "ask", "-c", "x", "--no-save", "hi"],
-            &["arbour", "models", "pull", "other"],
+            &["arbour", "models", "pull"],
+            &["arbour", "models", "pull", "starter", "--via", "boat"],
+            &["arbour", "models", "rm"],
+            &["arbour", "models", "pulls", "pause"],
             &["arbour", "conversations", "search"],
         ] {
             assert!(Arguments::try_parse_from(wrong).is_err(), "{wrong:?}");

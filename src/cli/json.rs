@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::core::Doc;
 use crate::error::Error;
-use crate::proto::{Content, ConversationRow, Figures, Finish, ModelInfo, Node, Part, Run, SearchHit, UnixMs, content_text};
+use crate::proto::{
+    Content, ConversationRow, Download, Figures, Finish, Layer, ModelInfo, Node, Part, Run, SearchHit, UnixMs, content_text,
+};
 
 /// A moment as `2026-11-22T10:02:03.456Z`.
 pub fn time(at: UnixMs) -> Value {
@@ -47,6 +49,26 @@ pub fn conversation(row: &ConversationRow) -> Value {
         "running": row.running,
         "model": row.model.as_ref().map(|m| m.model.clone()),
         "backend": row.model.as_ref().map(|m| m.backend.clone()),
+    })
+}
+
+pub fn download(download: &Download) -> Value {
+    let layer = |layer: &Layer| json!({ "name": layer.name, "done_bytes": layer.done_bytes, "total_bytes": layer.total_bytes, "sha256": layer.sha256 });
+    json!({
+        "key": download.key,
+        "backend": download.backend,
+        "source": download.source,
+        "state": download.state.word(),
+        "asked": time(download.asked),
+        "done_bytes": download.done_bytes,
+        "total_bytes": download.total_bytes,
+        "bytes_per_s": download.bytes_per_s.map(number),
+        "eta_s": download.eta_s(),
+        "stage": download.stage,
+        "layers": download.layers.iter().map(layer).collect::<Vec<_>>(),
+        "model": download.model.as_ref().map(|model| model.model.clone()),
+        "note": download.note,
+        "error": download.error.as_ref().map(error),
     })
 }
 

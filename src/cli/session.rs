@@ -41,22 +41,41 @@ impl Session {
     /// When the host is gone for good.
     pub async fn next(&mut self) -> Result<Step> {
         loop {
-            match self.client.next().await {
-                Incoming::Event(event) => {
-                    self.replica.apply(&event);
-                    return Ok(Step::Event(event));
-                }
-                Incoming::Restored(snapshot) => {
-                    self.replica.restore(*snapshot);
-                    return Ok(Step::Restored);
-                }
-                Incoming::Gone(error) => return Err(error),
-                Incoming::Lost(error) => tracing::info!("{error}"),
-                // Answers to what was posted and not waited for: nothing depends on them.
-                Incoming::Ack { result, .. } => drop(result.inspect_err(|error| tracing::warn!("{error}"))),
-                Incoming::Reply { .. } => {}
+            let incoming = self.client.next().await;
+            if let Some(step) = self.take(incoming)? {
+                return Ok(step);
             }
         }
+    }
+
+    /// Applies what has come already: what a command changed comes before its acknowledgement, and waits here behind it.
+    ///
+    /// # Errors
+    /// When the host is gone for good.
+    pub fn catch_up(&mut self) -> Result<()> {
+        while let Some(incoming) = self.client.try_next() {
+            self.take(incoming)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, incoming: Incoming) -> Result<Option<Step>> {
+        match incoming {
+            Incoming::Event(event) => {
+                self.replica.apply(&event);
+                return Ok(Some(Step::Event(event)));
+            }
+            Incoming::Restored(snapshot) => {
+                self.replica.restore(*snapshot);
+                return Ok(Some(Step::Restored));
+            }
+            Incoming::Gone(error) => return Err(error),
+            Incoming::Lost(error) => tracing::info!("{error}"),
+            // Answers to what was posted and not waited for: nothing depends on them.
+            Incoming::Ack { result, .. } => drop(result.inspect_err(|error| tracing::warn!("{error}"))),
+            Incoming::Reply { .. } => {}
+        }
+        Ok(None)
     }
 
     pub async fn command(&mut self, command: Command) -> Result<Ack> {

