@@ -12,6 +12,7 @@ use pty::Term;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::scripted::{Accident, Dialect, Script, Scripted};
+use support::zoo::Zoo;
 
 /// The way from the screen to its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -346,4 +347,55 @@ fn nothing_is_left_behind() {
     term.wait_for("An answer.");
     leave(&mut term);
     until("the end of the host", || (!alive(pid)).then_some(()));
+}
+
+/// Whether the row of this model says so.
+fn row_says(screen: &vt100::Screen, model: &str, state: &str) -> bool {
+    screen.contents().lines().any(|line| line.contains(&format!("{state} {model}")))
+}
+
+#[test]
+fn models_are_filtered_marked_and_started_together() {
+    let zoo = Zoo::start(&["ant:1b", "bear:7b", "bee:1b", "cat:3b"]);
+    let home = Home::with_backend("ollama", &zoo.server.url());
+    let mut term = Term::start(&home, 160, 45, &[]);
+    // The workspace lists them, and begins in INSERT.
+    term.wait_for("cat:3b");
+    term.keys("<Esc>");
+    term.wait_for("NORMAL");
+    term.keys("g2");
+    term.wait_for("gs sort");
+    term.keys("/1b");
+    term.wait_gone("cat:3b");
+    term.wait_gone("bear:7b");
+    term.keys("<Enter>");
+    term.wait_for("2 of 4");
+    term.keys("ggxx");
+    term.wait_for("2 marked");
+    term.keys("s");
+    term.wait("both loaded", |screen| row_says(screen, "ant:1b", "●") && row_says(screen, "bee:1b", "●"));
+    term.wait_for("2 of 2 models started.");
+    assert_eq!(zoo.loaded(), ["ant:1b", "bee:1b"]);
+    // Marks stay; the same two are stopped, and the rest is listed again.
+    term.keys("S");
+    term.wait("both gone", |screen| row_says(screen, "ant:1b", "○") && row_says(screen, "bee:1b", "○"));
+    assert_eq!(zoo.loaded(), Vec::<String>::new());
+    term.keys("<Esc>");
+    term.wait_gone("2 marked");
+    term.keys("<Esc>");
+    term.wait_for("bear:7b");
+    // `i` writes: back in the workspace; the next start of the screen is where it was left.
+    term.keys("g2");
+    term.keys("i");
+    term.wait_for("INSERT");
+    term.wait_for("Conversations");
+    term.keys("<Esc>");
+    term.wait_for("NORMAL");
+    term.keys("gt");
+    term.wait_for("gs sort");
+    term.keys("ZZ");
+    assert_eq!(term.wait_exit(), Ok(0));
+    let mut term = Term::start(&home, 160, 45, &[]);
+    term.wait_for("gs sort");
+    term.wait_for("bear:7b");
 }

@@ -8,3 +8,4 @@ pub mod replay;
 pub mod router;
 pub mod scripted;
 pub mod serve;
+pub mod zoo;

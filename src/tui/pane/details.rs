@@ -12,7 +12,7 @@ use ratatui::layout::Rect;
 use super::{Call, Cx, Intent, Outcome, Pane, PaneInfo, Subject, Title, tile};
 use crate::core::filter::state_word;
 use crate::error::Result;
-use crate::proto::{Event, EventKind, Figure, Instance, ModelInfo, ModelRef, ModelState, Query, Reply, UnixMs};
+use crate::proto::{Event, EventKind, Figure, Fit, Instance, ModelInfo, ModelRef, ModelState, Parameters, Query, Reply, UnixMs};
 use crate::tui::action::{Action, Scope};
 use crate::tui::format;
 use crate::tui::layout::Slot;
@@ -47,11 +47,20 @@ struct Details {
     series: BTreeMap<&'static str, Series>,
     /// Pasts that are still to be asked for.
     missing: Vec<&'static str>,
-    /// The past that is asked for now.
-    asked: Option<(ModelRef, &'static str)>,
+    /// What is asked for now, and of which model.
+    asked: Option<(ModelRef, Asked)>,
+    /// What it was estimated to take, once it is loaded; `Some(None)`: nobody can tell.
+    fit: Option<Option<Fit>>,
     top: usize,
     height: usize,
     rows: usize,
+}
+
+/// A question under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Past(&'static str),
+    Fit,
 }
 
 /// A line of the pane.
@@ -102,6 +111,7 @@ impl Details {
         }
         self.model.clone_from(&cx.looked_at);
         self.series.clear();
+        self.fit = None;
         self.top = 0;
         self.missing = DRAWN.iter().map(|(name, _)| *name).collect();
     }
@@ -113,6 +123,8 @@ impl Details {
             series.put(value);
             series.full = match name {
                 "context_used" => instance.context.map(|n| n as f64),
+                // As many cores as it keeps busy, in steps of one.
+                "cpu" => Some(f64::from(instance.cpu.unwrap_or(0.0) / 100.0).ceil().max(1.0) * 100.0),
                 _ => None,
             };
             if series.open() >= COLUMN {
@@ -171,6 +183,12 @@ impl Details {
         } else if let Some(memory) = model.memory_bytes {
             let gpu = model.gpu_bytes.filter(|_| memory > 0).map(|gpu| format!(", {} % on GPU", gpu * 100 / memory));
             lines.push(line("memory", format!("{}{}", format::bytes(memory), gpu.unwrap_or_default()), Role::Text));
+        }
+        let estimate = self.fit.iter().flatten().filter_map(|fit| fit.estimate.as_ref()).next();
+        if let Some(estimate) = estimate {
+            let gpu = if estimate.gpu > 0 { format!(", {} of it on GPU", format::bytes(estimate.gpu)) } else { String::new() };
+            let all = format::bytes(estimate.memory.saturating_add(estimate.gpu));
+            lines.push(line("estimate", format!("~{all} ± {:.0} %{gpu}", estimate.margin * 100.0), Role::Quiet));
         }
         let expires = running.and_then(|instance| instance.expires).or(model.expires);
         if let Some(text) = expires.and_then(|at| listing::unloads(at, cx.shared)) {
@@ -294,19 +312,29 @@ impl Pane for Details {
         if self.asked.is_some() || !running || !cx.is_up() {
             return Vec::new();
         }
-        let Some(name) = self.missing.pop() else { return Vec::new() };
-        self.asked = Some((model.clone(), name));
-        let query = Query::Series { model: model.clone(), name: name.to_owned(), since: cx.now.wall - PAST };
+        let (asked, query) = match self.missing.pop() {
+            Some(name) => (Asked::Past(name), Query::Series { model: model.clone(), name: name.to_owned(), since: cx.now.wall - PAST }),
+            None if self.fit.is_none() => (Asked::Fit, Query::Fit { models: vec![model.clone()], parameters: Parameters::default() }),
+            None => return Vec::new(),
+        };
+        self.asked = Some((model.clone(), asked));
         vec![Intent::Ask { pane: ID, query }]
     }
 
     fn reply(&mut self, _tag: Tag, reply: Result<Reply>, _cx: &Cx<'_>) -> Outcome {
-        let Some((model, name)) = self.asked.take() else { return Outcome::done() };
-        // Of a model that is not looked at any more, or of a host that keeps no series: there is just no past.
-        let Ok(Reply::Series(points)) = reply else { return Outcome::done() };
+        let Some((model, asked)) = self.asked.take() else { return Outcome::done() };
         if self.model.as_ref() != Some(&model) {
             return Outcome::done();
         }
+        let name = match asked {
+            Asked::Past(name) => name,
+            Asked::Fit => {
+                self.fit = Some(if let Ok(Reply::Fits(fits)) = reply { fits.into_iter().next() } else { None });
+                return Outcome::done();
+            }
+        };
+        // A host that keeps no series: there is just no past.
+        let Ok(Reply::Series(points)) = reply else { return Outcome::done() };
         let series = self.series.entry(name).or_default();
         let live = std::mem::take(&mut series.columns);
         for (_, value) in points {

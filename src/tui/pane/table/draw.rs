@@ -15,7 +15,7 @@ use crate::tui::text::width::{drawable, pad, pad_start, truncate, width};
 use crate::tui::theme::Role;
 
 /// Columns before the first one: mark, favourite, state.
-const BEFORE: u16 = 7;
+const BEFORE: u16 = 5;
 /// Between two columns.
 const GAP: u16 = 2;
 
@@ -139,7 +139,7 @@ impl Table {
         let progress = self.progress.get(&reference).copied();
         let chosen = chosen == Some(&reference);
         let (glyph, role) = if progress == Some(JobState::Running) { model_state(ModelState::Loading) } else { model_state(model.state) };
-        row.gap(1).text(if marked { "◆" } else { " " }, cx.style(Role::Accent)).gap(1);
+        row.text(if marked { "◆" } else { " " }, cx.style(Role::Accent));
         row.text(if model.card.favourite { "★" } else { " " }, cx.style(Role::Favourite)).gap(1);
         row.text(glyph, cx.style(role)).gap(1);
         let cell = Cell { model, uses: self.catalogue.uses(at), instance: instance(cx.shared, model) };
@@ -166,11 +166,12 @@ impl Table {
         let Some(head) = self.heads.get(at) else { return };
         let quiet = cx.style(Role::Quiet);
         let folded = self.folded.contains(&head.title);
-        row.gap(1).text(if folded { "▸" } else { "▾" }, quiet).gap(1);
+        row.text(if folded { "▸" } else { "▾" }, quiet).gap(1);
         let backend = cx.replica.backends.iter().find(|b| self.grouping == super::Grouping::Backend && b.name == head.title);
         let word = backend.map(|backend| crate::tui::pane::models::backend_word(backend)).filter(|(_, role)| *role != Role::Quiet);
         row.foreign(&head.title, if head.rest { quiet } else { cx.style(Role::Strong) }).gap(2);
-        row.text(&format!("{} · {}", format::grouped(head.count as u64), format::bytes(head.bytes)), quiet);
+        let bytes = if head.bytes > 0 { format!(" · {}", format::bytes(head.bytes)) } else { String::new() };
+        row.text(&format!("{}{bytes}", format::grouped(head.count as u64)), quiet);
         if let Some((word, role)) = word {
             row.gap(2).text(&word, cx.style(role));
         }

@@ -21,7 +21,7 @@ use crate::tui::action::{Action, Scope};
 use crate::tui::format;
 use crate::tui::layout::Slot;
 use crate::tui::listing::groups::{self, Grouping, Head, Line};
-use crate::tui::listing::{COLUMNS, Catalogue, Column, Order, shown};
+use crate::tui::listing::{COLUMNS, Catalogue, Column, Order, describe};
 use crate::tui::output::Cursor;
 use crate::tui::overlay::columns;
 use crate::tui::shared::Shared;
@@ -472,7 +472,7 @@ impl Table {
         match self.lines.get(self.rows.at) {
             Some(Line::Model(at)) => match shared.replica.models.get(*at as usize) {
                 Some(model) => {
-                    format!("{} · {}", shown(&model.reference()), crate::tui::listing::describe(model, shared))
+                    format!("{} · {}", drawable(&model.name), describe(model, shared))
                 }
                 None => String::new(),
             },
@@ -494,7 +494,9 @@ impl Table {
             parts.extend(groups::saved(shared).get(&head.title).map(|text| drawable(text).into_owned()));
         }
         parts.push(format::plural(head.count as u64, "model"));
-        parts.push(format::bytes(head.bytes));
+        if head.bytes > 0 {
+            parts.push(format::bytes(head.bytes));
+        }
         parts.join(" · ")
     }
 }

@@ -67,7 +67,7 @@ fn columns_drop_out_whole_and_the_name_and_state_stay() {
         let fitted = table.fit(width);
         assert_eq!(fitted[0].column, Column::Name);
         let taken: u16 = fitted.iter().map(|f| f.columns + 2).sum::<u16>() - 2;
-        assert!(taken + 8 <= width, "{width}: {fitted:?}");
+        assert!(taken + 6 <= width, "{width}: {fitted:?}");
         assert!(fitted.len() <= before, "{width}: narrower shows no more");
         before = fitted.len();
         if width >= 44 {
@@ -152,10 +152,34 @@ fn pictures_of_the_models_screen() {
     furnish(&mut bench);
     bench.keys("<Tab>");
     insta::assert_snapshot!("models_52x30_details", bench.text());
+    let mut bench = Bench::with(120, 30, "vim", "light");
+    bench.attach(snapshot());
+    bench.keys("<Esc>g2").frame();
+    furnish(&mut bench);
+    insta::assert_snapshot!("models_light_120x30", colours(&bench));
     let mut bench = screen(120, 30);
     furnish(&mut bench);
     bench.keys(":group-by backend<Enter>/-state:failed size:<8X");
     insta::assert_snapshot!("models_filter_120x30", bench.text());
+}
+
+/// The first rows of the table with the colours of their cells.
+fn colours(bench: &Bench) -> String {
+    let mut out = String::new();
+    for y in 0..6 {
+        let mut last = None;
+        for x in 0..60 {
+            let cell = &bench.canvas[(x, y)];
+            let style = (cell.fg, cell.bg);
+            if last != Some(style) && cell.symbol() != " " {
+                out.push_str(&format!("{{{:?}/{:?}}}", style.0, style.1));
+                last = Some(style);
+            }
+            out.push_str(cell.symbol());
+        }
+        out.push('\n');
+    }
+    out
 }
 
 /// Uses, a card and a live instance.
@@ -476,4 +500,52 @@ fn hidden_models_are_listed_when_asked_for() {
     assert!(bench.shows("smollm2:135m"));
     bench.keys("<Esc>zH");
     assert!(bench.shows("smollm2:135m") && bench.shows("qwen3:8b"));
+}
+
+#[test]
+fn a_loaded_model_stands_beside_what_was_estimated_and_has_a_past() {
+    let mut bench = screen(160, 45);
+    bench.keys("/qwen<Enter>").frame();
+    let mut asked = 0;
+    // One question after the other: the pasts, then the estimate.
+    while let Some((tag, query)) = bench.cmds.iter().rev().find_map(|cmd| match cmd {
+        crate::tui::msg::Cmd::Ask { tag, query: query @ (Query::Series { .. } | Query::Fit { .. }) } => Some((*tag, query.clone())),
+        _ => None,
+    }) {
+        bench.cmds.clear();
+        asked += 1;
+        assert!(asked < 9);
+        let reply = match query {
+            Query::Series { .. } => Reply::Series((0..20).map(|i| (NOON - 1000 * i, i as f64)).collect()),
+            _ => {
+                let estimate = Estimate { memory: 5_000_000_000, margin: 0.1, ..Estimate::default() };
+                let fit = Fit { estimate: Some(estimate), ..unknown("qwen3:8b") };
+                Reply::Fits(vec![fit])
+            }
+        };
+        bench.msg(crate::tui::msg::Msg::Reply { tag, result: Ok(reply) }).frame();
+    }
+    assert_eq!(asked, 5);
+    let mut instance = Instance::of(model_ref("qwen3:8b"));
+    instance.memory = Some(Figure::measured(5_200_000_000.0));
+    bench.event(EventKind::Metrics(Sample { at: NOON, instances: vec![instance], ..Sample::default() }));
+    let text = bench.text();
+    assert!(text.contains("▃▄▅▅▆▆▇▇█ 5.2 G") || text.contains("█ 5.2 G"), "{text}");
+    assert!(text.contains("~5.0 G ± 10 %"), "{text}");
+}
+
+fn unknown(name: &str) -> Fit {
+    Fit {
+        model: model_ref(name),
+        parameters: Parameters::default(),
+        estimate: None,
+        unknown: None,
+        verdict: Verdict::Unknown,
+        free_memory: None,
+        total_memory: None,
+        free_gpu: None,
+        total_gpu: None,
+        stop: Vec::new(),
+        real: None,
+    }
 }
