@@ -167,6 +167,81 @@ fn parameters_are_checked_here_and_reach_the_server() {
 }
 
 #[test]
+fn presets_go_in_and_out_as_files_and_hold_in_what_is_asked() {
+    let (server, home) = speaking("yes");
+    let file = home.path().join("mine.toml");
+    std::fs::write(
+        &file,
+        "[[preset]]\nname = \"terser\"\nparent = \"Terse\"\n[preset.parameters]\nmax_tokens = 20\n\n\
+         [[preset]]\nname = \"Terse\"\nsystem = \"Be brief.\"\n[preset.parameters]\ntop_k = 5\nignore_eos = false\n",
+    )
+    .unwrap();
+    let path = file.to_str().unwrap();
+    assert_eq!(home.run(&["presets", "import", path]).ok().out, "Terse\nterser\n");
+    let again = home.run(&["presets", "import", path]);
+    assert_eq!(
+        (again.code, again.err.contains("There is a preset called “Terse” already; nothing was imported.")),
+        (2, true),
+        "{}",
+        again.err
+    );
+    home.run(&["presets", "import", "--replace", path]).ok();
+
+    let listed = home.run(&["presets", "--json"]).ok().json();
+    assert_eq!(listed[1]["name"], "terser");
+    assert_eq!(listed[1]["effective"], json!({"ignore_eos": "off", "max_tokens": 20, "top_k": 5}));
+    assert_eq!((&listed[1]["effective_system"], &listed[1]["parameters"]), (&json!("Be brief."), &json!({"max_tokens": 20})));
+    assert!(home.run(&["presets"]).ok().out.contains("terser"));
+    let shown = home.run(&["presets", "show", "TERSER"]).ok().out;
+    assert!(shown.contains("# top_k = 5 (preset Terse)"), "{shown}");
+    let exported = home.run(&["presets", "export"]).ok().out;
+    let other = home.path().join("other.toml");
+    home.run(&["presets", "export", "-o", other.to_str().unwrap()]).ok();
+    assert_eq!(std::fs::read_to_string(&other).unwrap(), exported);
+    assert_eq!(home.run(&["presets", "export", "-o", other.to_str().unwrap()]).code, 1, "never over a file");
+
+    home.run(&["ask", "-p", "terser", "hello"]).ok();
+    let sent = server.chats().pop().unwrap();
+    assert_eq!((&sent["top_k"], &sent["max_tokens"], &sent["messages"][0]["content"]), (&json!(5), &json!(20), &json!("Be brief.")));
+    let unknown = home.run(&["ask", "-p", "tersest", "hello"]);
+    assert_eq!((unknown.code, unknown.err.contains("Did you mean “terser”?")), (2, true), "{}", unknown.err);
+
+    let held = home.run(&["presets", "rm", "Terse"]);
+    assert_eq!((held.code, held.err.contains("The preset “terser” uses “Terse”, so it is not deleted.")), (2, true), "{}", held.err);
+    home.run(&["presets", "rm", "terser", "Terse"]).ok();
+    assert_eq!(home.run(&["presets", "--json"]).ok().json(), json!([]));
+    std::fs::write(&file, "[[preset]]\nname = \"x\"\n[preset.parameters]\ntemprature = 1\n").unwrap();
+    let wrong = home.run(&["presets", "import", path]);
+    assert!(
+        wrong.code == 2
+            && wrong.err.contains("mine.toml:4: There is no parameter “temprature”.")
+            && wrong.err.contains("Did you mean temperature?"),
+        "{}",
+        wrong.err
+    );
+}
+
+#[test]
+fn settings_of_a_model_are_shown_with_their_origin() {
+    let (server, home) = speaking("yes");
+    let none = home.run(&["models", "set", "scripted"]).ok().out;
+    assert!(none.ends_with(": everything is at its default.\n"), "{none}");
+    let file = home.path().join("calm.toml");
+    std::fs::write(&file, "[[preset]]\nname = \"calm\"\nkind = \"request\"\n[preset.parameters]\ntemperature = 0.25\n").unwrap();
+    home.run(&["presets", "import", file.to_str().unwrap()]).ok();
+    let set = home.run(&["models", "set", "scripted", "top_k=7", "context=512", "--request", "calm", "--json"]).ok().json();
+    assert_eq!(set["settings"]["temperature"], json!({"value": 0.25, "origin": "template calm"}));
+    assert_eq!(set["settings"]["top_k"], json!({"value": 7, "origin": "model"}));
+    assert_eq!(set["problems"], json!(["context is set and not sent: llama-server does not take it."]));
+    home.run(&["ask", "hello"]).ok();
+    let sent = server.chats().pop().unwrap();
+    assert_eq!((&sent["top_k"], &sent["temperature"], sent.get("context")), (&json!(7), &json!(0.25), None));
+    let back = home.run(&["models", "set", "scripted", "top_k=", "context=", "--request", "", "--json"]).ok().json();
+    assert_eq!(back["settings"], json!({}));
+    assert_eq!(home.run(&["models", "set", "scripted", "top_k=much"]).code, 2);
+}
+
+#[test]
 fn a_conversation_goes_on_by_id_end_of_it_or_title() {
     let (server, home) = speaking("A first answer.");
     let first = home.run(&["ask", "--json", "Tell me of quicksort"]).ok().json();

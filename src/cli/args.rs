@@ -1,12 +1,18 @@
 //! The command line as clap reads it: definitions only. What they do is in the file of each subcommand.
 
 mod models;
+mod presets;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+<<<<<<< HEAD
 pub use models::{Models, ModelsCommand, PullsCommand};
+=======
+pub use models::{Models, ModelsCommand};
+pub use presets::{Presets, PresetsCommand};
+>>>>>>> 4063689 (Add presets on the command line, and settings of models)
 
 /// A terminal home for language models: run them, talk with them in trees, watch them work.
 ///
@@ -49,6 +55,8 @@ pub enum Subcommands {
     Ask(Ask),
     /// The models of all backends
     Models(Models),
+    /// Named settings: presets of conversations, templates of models
+    Presets(Presets),
     /// The conversations of this host
     Conversations(Conversations),
     /// A host that stays, for screens elsewhere
@@ -73,6 +81,9 @@ pub struct Ask {
     /// System prompt
     #[arg(short, long, value_name = "TEXT")]
     pub system: Option<String>,
+    /// Named settings: a preset, as `arbour presets` lists them
+    #[arg(short, long, value_name = "PRESET")]
+    pub preset: Option<String>,
     /// Go on in this conversation: its id, the beginning or end of it, or its title
     #[arg(short, long, value_name = "CONVERSATION", conflicts_with = "no_save")]
     pub conversation: Option<String>,

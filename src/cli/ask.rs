@@ -19,7 +19,7 @@ use super::context::{Context, report};
 use super::plain;
 use super::session::{Session, Step, misunderstood};
 use super::status::StatusLine;
-use crate::core::{names, parameters};
+use crate::core::{names, parameters, settings};
 use crate::error::{Error, Kind, Result, quoted};
 use crate::proto::{
     Ack, Command, Content, ConversationId, DeltaKind, EventKind, Finish, ModelRef, Node, NodeId, Parameters, Part, Query, Reply, State,
@@ -114,6 +114,15 @@ async fn begin(session: &mut Session, context: &Context, ask: &args::Ask, prompt
         None => None,
     };
     let before = known.as_ref().and_then(|row| row.model.clone());
+    let preset = match &ask.preset {
+        Some(name) => {
+            let presets = &session.replica.presets;
+            // Before anything is made: an unknown name is wrong use.
+            let found = settings::find(presets, name).ok_or_else(|| Error { kind: Kind::Usage, ..settings::no_preset(presets, name) })?;
+            Some(found.name.clone())
+        }
+        None => None,
+    };
     let model = choose(session, context, ask.model.as_deref(), before).await?;
     let (conversation, parent) = match known {
         Some(row) => {
@@ -138,6 +147,9 @@ async fn begin(session: &mut Session, context: &Context, ask: &args::Ask, prompt
             (id, None)
         }
     };
+    if preset.is_some() {
+        session.command(Command::SetPreset { conversation, preset }).await?;
+    }
     let (node, answer) = (session.client.fresh(), session.client.fresh());
     let content: Content = vec![Part::Text { text: prompt }];
     session.command(Command::Send { conversation, node, parent, content, answer, model: Some(model.clone()) }).await?;

@@ -15,6 +15,7 @@ mod log;
 mod models;
 mod output;
 mod plain;
+mod presets;
 mod screen;
 mod serve;
 mod session;
@@ -79,6 +80,7 @@ async fn dispatch(context: &Arc<Context>, command: Option<Subcommands>) -> Resul
         Some(Subcommands::Ask(ask)) => ask::run(context, ask).await,
         Some(Subcommands::Models(models)) => models::run(context, models).await,
         Some(Subcommands::Conversations(conversations)) => conversations::run(context, conversations).await,
+        Some(Subcommands::Presets(presets)) => presets::run(context, presets).await,
         Some(Subcommands::Serve(serve)) => serve::run(context, serve).await,
         Some(Subcommands::Doctor(doctor)) => doctor::run(context, doctor).await,
         Some(Subcommands::Host) => host::run(context).await,

@@ -7,6 +7,7 @@ mod append;
 pub mod document;
 mod key;
 mod paths;
+pub mod presets;
 mod read;
 
 #[cfg(test)]

@@ -306,6 +306,22 @@ pub fn tidy(mut preset: Preset) -> Result<Preset> {
     Ok(preset)
 }
 
+/// A value as a file gives it, as it is kept: `true` is `on`, a schema may be the text of its JSON, a duration a number of seconds.
+///
+/// # Errors
+/// [`Kind::Usage`] when the parameter is unknown, does not belong into this kind of preset, or takes something else.
+pub fn written(kind: PresetKind, key: &str, value: Value) -> Result<Value> {
+    let value = match (parameters::find(key).map(|p| p.kind), value) {
+        (Some(parameters::Type::Word(words)), Value::Bool(flag)) if words.contains(&"on") => (if flag { "on" } else { "off" }).into(),
+        (Some(parameters::Type::Json), Value::String(text)) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        (Some(parameters::Type::Duration), Value::Number(number)) => number.to_string().into(),
+        (_, value) => value,
+    };
+    parameters::check(key, &value)?;
+    belongs(kind, key)?;
+    Ok(value)
+}
+
 /// Whether a preset of this kind may hold this parameter.
 ///
 /// # Errors

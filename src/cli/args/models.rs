@@ -28,6 +28,25 @@ pub enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Settings of one: without changes, what holds and where it comes from
+    Set {
+        model: String,
+        /// A parameter or load setting, such as temperature=0.2; KEY= goes back to the default
+        #[arg(value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Point to this template of load settings; "" to none
+        #[arg(long, value_name = "TEMPLATE")]
+        load: Option<String>,
+        /// Point to this template of parameters; "" to none
+        #[arg(long, value_name = "TEMPLATE")]
+        request: Option<String>,
+        /// New conversations with the model begin with this preset; "" with none
+        #[arg(long, value_name = "PRESET")]
+        preset: Option<String>,
+        /// One JSON value: the settings, each with its origin
+        #[arg(long)]
+        json: bool,
+    },
     /// Load one into memory
     Start {
         model: String,

@@ -5,6 +5,7 @@ mod ls;
 mod pull;
 mod pulls;
 mod remove;
+mod set;
 mod show;
 
 use super::args::{Models, ModelsCommand};
@@ -21,6 +22,9 @@ pub async fn run(context: &Context, models: Models) -> Result<u8> {
         ModelsCommand::Ls { filter, json } => ls::list(context, filter.as_deref(), json || all).await,
         ModelsCommand::Show { model, json } => show::show(context, &model, json || all).await,
         ModelsCommand::Start { model, set, json } => load::start(context, &model, parse_parameters(&set)?, json || all).await,
+        ModelsCommand::Set { model, set, load, request, preset, json } => {
+            set::set(context, &model, set::Changes { set, load, request, preset }, json || all).await
+        }
         ModelsCommand::Stop { model, json } => load::stop(context, &model, json || all).await,
         ModelsCommand::Pull { sources, to, detach, via, json } => {
             let wanted = pull::Wanted { to: to.unwrap_or_default(), pip: via.is_some(), detach, json: json || all };
