@@ -213,7 +213,7 @@ fn presets_go_in_and_out_as_files_and_hold_in_what_is_asked() {
     std::fs::write(&file, "[[preset]]\nname = \"x\"\n[preset.parameters]\ntemprature = 1\n").unwrap();
     let wrong = home.run(&["presets", "import", path]);
     assert!(
-        wrong.code == 2
+        wrong.code == 1
             && wrong.err.contains("mine.toml:4: There is no parameter “temprature”.")
             && wrong.err.contains("Did you mean temperature?"),
         "{}",

@@ -128,7 +128,7 @@ pub fn event(model: &mut Model, event: &Event) {
             }
             [metrics::ID, table::ID, details::ID].into_iter().for_each(|pane| model.mark(pane));
         }
-        Touched::Settings => [table::ID, details::ID].into_iter().for_each(|pane| model.mark(pane)),
+        Touched::Settings => [table::ID, details::ID, composer::ID].into_iter().for_each(|pane| model.mark(pane)),
         Touched::Downloads => downloaded(model, event),
         Touched::Notice => notice(model, event),
         Touched::Drifted(id) if shown == Some(id) => {
@@ -236,6 +236,13 @@ pub fn reply(model: &mut Model, tag: Tag, result: Result<Reply>) {
         let outcome = model.with_pane(id, |pane, cx| pane.reply(tag, result, cx)).unwrap_or_default();
         model.mark(id);
         perform::outcome(model, outcome);
+        return;
+    }
+    if let Waiting::Overlay = waiting {
+        // Another may lie over it meanwhile, or it is closed: then nobody wants the answer any more.
+        if model.overlays.iter_mut().rev().any(|overlay| overlay.reply(&result)) {
+            model.mark_all();
+        }
         return;
     }
     match (waiting, result) {

@@ -393,6 +393,7 @@ fn named(name: &str) -> KeyEvent {
         "PageUp" => KeyCode::PageUp,
         "PageDown" => KeyCode::PageDown,
         "F1" => KeyCode::F(1),
+        "F2" => KeyCode::F(2),
         "lt" => KeyCode::Char('<'),
         "Space" => KeyCode::Char(' '),
         other => KeyCode::Char(other.chars().next().unwrap_or(' ')),

@@ -56,6 +56,8 @@ pub enum Waiting {
     Contents(ConversationId),
     Rows,
     Pane(PaneId),
+    /// The overlay that takes it.
+    Overlay,
     Request,
     /// What the runs of every model say.
     Uses,

@@ -9,7 +9,7 @@ use crossterm::event::KeyEvent;
 
 use super::clipboard;
 use crate::error::{Error, Result};
-use crate::proto::{Ack, Command, Event, Query, Reply, Snapshot, UnixMs};
+use crate::proto::{Ack, Command, Event, Preset, Query, Reply, Snapshot, UnixMs};
 
 /// The moment of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,6 +59,8 @@ pub enum Msg {
     },
     Copied(clipboard::Report),
     Saved(Result<PathBuf>),
+    /// A file of presets was read, or all that is wrong with it.
+    Presets(std::result::Result<Vec<Preset>, Vec<Error>>),
     /// Code that was drawn plain has its colours now.
     Coloured,
     /// Back from a suspension.
@@ -74,6 +76,8 @@ pub enum Purpose {
     Draft,
     /// The text is copied if it was changed: a code block.
     Code,
+    /// The text goes to the editor of settings that asked for it.
+    Setting,
 }
 
 /// How to leave.
@@ -112,6 +116,8 @@ pub enum Cmd {
         path: PathBuf,
         text: String,
     },
+    /// Reads a file of presets.
+    ReadPresets(PathBuf),
     /// Remembers the lines of `:` and `/`.
     History(Vec<String>),
     Suspend,

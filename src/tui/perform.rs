@@ -59,6 +59,13 @@ pub fn intent(model: &mut Model, intent: Intent) {
         Intent::Theme { name, keep } => action::app::take_theme(model, &name, keep),
         Intent::Keymap(name) => action::app::take_keymap(model, &name, true),
         Intent::Line(text) => action::find::open_line(model, &text),
+        Intent::Setting { of, changes } => action::settings::change(model, &of, changes),
+        Intent::SettingText { of, text } => action::settings::text(model, of, text),
+        Intent::Point { of, slot, name } => action::settings::point(model, of, slot, name),
+        Intent::PointModels(models, change) => action::settings::point_models(model, models, change),
+        Intent::SavePreset { preset, was } => action::settings::saved(model, *preset, was),
+        Intent::ImportPresets(saves) => action::settings::import_all(model, saves),
+        Intent::AskOverlay(query) => model.ask(query, Waiting::Overlay),
         Intent::Quit(leave) => action::app::leave(model, leave),
     }
 }

@@ -19,6 +19,7 @@ use ratatui::layout::Rect;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
+use super::action::settings;
 use super::clipboard::{self, Desktop, Report};
 use super::files;
 use super::frame::{Cause, FrameLimiter};
@@ -500,6 +501,10 @@ impl<S: Screen> Loop<S> {
             Cmd::Save { path, text } => self.job(async move {
                 let saved = tokio::task::spawn_blocking(move || files::save(&path, &text)).await;
                 Msg::Saved(saved.unwrap_or_else(|e| Err(Error::new(Kind::Internal, "Saving was broken off.").cause(e))))
+            }),
+            Cmd::ReadPresets(path) => self.job(async move {
+                let read = tokio::task::spawn_blocking(move || settings::read_file(&path)).await;
+                Msg::Presets(read.unwrap_or_else(|e| Err(vec![Error::new(Kind::Internal, "Reading was broken off.").cause(e)])))
             }),
             Cmd::History(lines) => {
                 if let Some(path) = self.history.clone() {

@@ -54,6 +54,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Cmd> {
             model.mark_status();
         }
         Msg::Saved(Ok(path)) => model.say(format!("Saved as {}.", super::text::width::drawable(&path.display().to_string()))),
+        Msg::Presets(result) => action::settings::imported(model, result),
         Msg::Saved(Err(error)) => model.fail(&error),
         Msg::Coloured => model.mark(chat::ID),
         Msg::Resumed => {
@@ -138,6 +139,7 @@ fn edited(model: &mut Model, purpose: Purpose, result: crate::error::Result<Stri
     model.mark_all();
     match (purpose, result) {
         (_, Err(error)) => model.fail(&error),
+        (Purpose::Setting, Ok(text)) => drop(super::keys::to_overlay(model, |overlay, cx| overlay.edited(&text, cx))),
         (Purpose::Draft, Ok(text)) => {
             let text = text.strip_suffix('\n').unwrap_or(&text).to_owned();
             let replaced = model.shared.composer.borrow_mut().replace_text(&text);

@@ -231,7 +231,7 @@ fn unknown(key: &str) -> Error {
     let error = Error::new(Kind::Usage, format!("There is no parameter {}.", crate::error::quoted(key)));
     match near {
         Some(near) => error.hint(format!("Did you mean {near}?")),
-        None => error.hint(format!("Parameters: {}.", PARAMETERS.iter().map(|p| p.key).collect::<Vec<_>>().join(", "))),
+        None => error.hint("`:help parameters` tells of each; `arbour models set MODEL` shows what holds."),
     }
 }
 

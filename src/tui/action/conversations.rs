@@ -30,6 +30,7 @@ pub fn fresh(model: &mut Model) {
     view.writing = Writing::Message;
     view.system = None;
     view.parameters = Parameters::default();
+    view.preset = None;
     // Who answered last answers on.
     view.model = kept;
     model.shared.replica.docs.clear();

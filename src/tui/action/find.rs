@@ -149,6 +149,7 @@ pub fn line(model: &mut Model, call: &Call<'_>) -> bool {
 pub struct Names {
     models: Vec<String>,
     branches: Vec<String>,
+    presets: Vec<String>,
     conversations: Vec<(String, String)>,
     themes: Vec<String>,
     keymaps: Vec<String>,
@@ -164,6 +165,7 @@ impl Names {
         Lists {
             models: &self.models,
             branches: &self.branches,
+            presets: &self.presets,
             conversations: &self.conversations,
             themes: &self.themes,
             keymaps: &self.keymaps,
@@ -184,6 +186,7 @@ pub fn names(model: &Model) -> Names {
     Names {
         models: replica.models.iter().map(|m| m.reference().to_string()).collect(),
         branches: model.shared.doc().map(|doc| doc.conversation.branches.keys().cloned().collect()).unwrap_or_default(),
+        presets: replica.presets.iter().map(|preset| preset.name.clone()).collect(),
         conversations: rows.map(|row| (row.id.to_string(), row.title.clone())).collect(),
         themes: model.themes.names().into_iter().map(str::to_owned).collect(),
         keymaps: crate::tui::keymap::names(&model.keymaps),

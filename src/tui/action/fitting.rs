@@ -68,7 +68,7 @@ fn ask(model: &mut Model, start: Start) {
 /// Load settings of the conversation hold for the model that answers in it.
 fn parameters(model: &Model, models: &[ModelRef]) -> Parameters {
     let mine = matches!(models, [one] if model.shared.model().as_ref() == Some(one));
-    if mine { super::models::load_settings(model.shared.parameters()) } else { Parameters::default() }
+    if mine { model.shared.settings().load() } else { Parameters::default() }
 }
 
 /// The host told whether it fits, or cannot tell.

@@ -15,6 +15,7 @@ pub mod panes;
 pub mod possible;
 pub mod run;
 pub mod screens;
+pub mod settings;
 mod table;
 pub mod talk;
 pub mod tree;
@@ -39,6 +40,8 @@ pub enum Scope {
     Prompt,
     /// A question that is answered by yes or no.
     Confirm,
+    /// An editor of settings.
+    Form,
     /// The first screen, when nothing was found.
     Welcome,
     Models,
@@ -70,6 +73,7 @@ impl Scope {
         Self::Overlay,
         Self::Prompt,
         Self::Confirm,
+        Self::Form,
         Self::Welcome,
         Self::Models,
         Self::Table,
@@ -95,6 +99,7 @@ impl Scope {
             Self::Overlay => "overlay",
             Self::Prompt => "prompt",
             Self::Confirm => "confirm",
+            Self::Form => "form",
             Self::Welcome => "welcome",
             Self::Models => "models",
             Self::Table => "table",
@@ -121,6 +126,7 @@ impl Scope {
             Self::Overlay => &[Self::Overlay, Self::List, Self::Anywhere, Self::AnyMode],
             Self::Prompt => &[Self::Prompt, Self::AnyMode],
             Self::Confirm => &[Self::Confirm, Self::AnyMode],
+            Self::Form => &[Self::Form, Self::Overlay, Self::List, Self::Anywhere, Self::AnyMode],
             Self::Welcome => &[Self::Welcome, Self::Anywhere, Self::AnyMode],
             Self::Models => &[Self::Models, Self::List, Self::Anywhere, Self::AnyMode],
             Self::Table => &[Self::Table, Self::Models, Self::List, Self::Anywhere, Self::AnyMode],
@@ -163,6 +169,8 @@ pub enum Takes {
     Model,
     /// A key of `core::parameters::PARAMETERS`.
     Parameter,
+    /// A preset or template.
+    Preset,
     /// A value of the parameter before it.
     Value,
     Branch,

@@ -182,11 +182,6 @@ pub fn inspect(model: &mut Model, call: &Call<'_>) {
     }
 }
 
-pub(super) fn load_settings(parameters: &Parameters) -> Parameters {
-    let load = |key: &str| crate::core::parameters::find(key).is_some_and(|p| p.load || p.key == "keep_alive");
-    Parameters(parameters.0.iter().filter(|(key, _)| load(key)).map(|(key, value)| (key.clone(), value.clone())).collect())
-}
-
 /// Fetches the starter model. By pip, the command is shown first.
 pub fn pull_starter(model: &mut Model, via: Option<&String>) {
     if model.refuse_offline() {

@@ -89,6 +89,7 @@ pub fn argument_hint(argument: &Argument) -> String {
         Takes::Model => "A model, by any part of its name that is unique.".to_owned(),
         Takes::Value => "A value; empty goes back to the default.".to_owned(),
         Takes::Parameter => "A parameter, as `temperature` or `context`.".to_owned(),
+        Takes::Preset => "A preset's or template's name.".to_owned(),
         Takes::Branch => "A branch's name.".to_owned(),
         Takes::Conversation => "A conversation, by its id or a part of its title.".to_owned(),
         Takes::Theme => "A theme's name.".to_owned(),

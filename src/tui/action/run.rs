@@ -1,6 +1,6 @@
 //! From an action to its handler: one exhaustive match, so that an action without one does not compile.
 
-use super::{Action, app, cards, conversations, find, fitting, jobs, models, panes, screens, talk, tree};
+use super::{Action, app, cards, conversations, find, fitting, jobs, models, panes, screens, settings, talk, tree};
 use crate::tui::layout::Way;
 use crate::tui::model::Model;
 use crate::tui::msg::Cmd;
@@ -39,6 +39,21 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
         Action::Request => talk::request(model),
         Action::System => talk::system(model, call.args.first()),
         Action::Set => talk::set(model, call.args),
+        Action::Parameters => settings::open(model, call.args.first()),
+        Action::ModelParameters => settings::open_model(model, call),
+        Action::Templates => {
+            let models = model.models_at_hand();
+            settings::templates(model, models);
+        }
+        Action::GroupTemplate => settings::group_template(model, call.args),
+        Action::Preset => settings::preset(model, call.args.first()),
+        Action::PresetNext => settings::preset_next(model, false),
+        Action::PresetPrevious => settings::preset_next(model, true),
+        Action::PresetSave => settings::save(model, call.args),
+        Action::PresetEdit => settings::open_preset(model, call.args.first()),
+        Action::PresetDelete => settings::delete(model, call.args.first().map_or("", String::as_str)),
+        Action::PresetExport => settings::export(model, call.args),
+        Action::PresetImport => settings::import(model, call.args.first().map_or("", String::as_str)),
         Action::SiblingPrevious => tree::sibling(model, -times),
         Action::SiblingNext => tree::sibling(model, times),
         Action::SiblingGo => tree::sibling_go(model, call.count),
@@ -147,6 +162,7 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
         // These mean something in a line or an overlay only; elsewhere there is nothing to do.
         Action::HistoryPrevious | Action::HistoryNext | Action::CodeSave | Action::MoveDown | Action::MoveUp => {}
         Action::Again | Action::Halt | Action::GiveUp | Action::Forget => {}
+        Action::SettingDefault | Action::SettingHistory | Action::SettingReload | Action::RunOpen => {}
         Action::Notices => app::notices(model),
         Action::Theme => app::theme(model, call.args.first()),
         Action::Keymap => app::keymap(model, call.args.first()),

@@ -60,6 +60,23 @@ actions! {
     System "system" Anywhere [] (text: Takes::Text, free) "Set the system prompt";
     Set "set" Anywhere [] (parameter: Takes::Parameter, free; value: Takes::Value, free) "Set a parameter; without a value, its default";
 
+    // Settings
+    Parameters "parameters" Anywhere [] (parameter: Takes::Parameter, free) "Edit the parameters of this conversation";
+    Preset "preset" Anywhere [] (preset: Takes::Preset, free) "Choose the preset that holds here";
+    PresetNext "preset-next" AnyMode ["preset next"] () "Take the next preset";
+    PresetPrevious "preset-previous" AnyMode ["preset previous"] () "Take the preset before";
+    PresetSave "preset-save" Anywhere ["preset save"] (name: Takes::Preset, needed; kind: Takes::OneOf(&["load", "request"]), free)
+        "Save what holds here under a name";
+    PresetEdit "preset-edit" Anywhere ["preset edit"] (preset: Takes::Preset, free) "Edit a preset or template";
+    PresetDelete "preset-delete" Anywhere ["preset delete"] (preset: Takes::Preset, needed) "Delete a preset (asks first)";
+    PresetExport "preset-export" Anywhere ["preset export"] (preset: Takes::Preset, needed; path: Takes::Path, needed)
+        "Write a preset, or all, into a new file";
+    PresetImport "preset-import" Anywhere ["preset import"] (path: Takes::Path, needed) "Take over the presets of a file";
+    SettingDefault "setting-default" Form [] () "Back to what lies below";
+    SettingHistory "setting-history" Form [] () "Show what these settings were, and who used them";
+    SettingReload "setting-reload" Form [] () "Load the model anew with these settings";
+    RunOpen "run-open" Form [] () "Open the last answer that was asked for with this version";
+
     // The chat
     SiblingPrevious "sibling-previous" Chat [] () "Show the previous version of this message (count)";
     SiblingNext "sibling-next" Chat [] () "Show the next version of this message (count)";
@@ -102,6 +119,11 @@ actions! {
     ModelHide "model-hide" Models ["model hide"] (model: Takes::Model, free) "Hide them from lists, or show them again";
     ModelPin "model-pin" Models ["model pin"] (model: Takes::Model, free) "Never propose to stop them, or do again";
     Pull "pull" Models [] (source: Takes::Text, needed; backend: Takes::Text, free) "Fetch a model: a name, an address, a file";
+    ModelParameters "model-parameters" Models ["model parameters"] (model: Takes::Model, free) "Edit the settings of the model";
+    Templates "templates" Models ["model templates"] () "Give models a template, or the preset they begin with";
+    GroupTemplate "group-template" Models ["group template"]
+        (group: Takes::ModelGroup, needed; which: Takes::OneOf(&["load", "request"]), needed; template: Takes::Preset, free)
+        "Give a group of models a template";
     PullStarter "pull-starter" Models ["pull starter"] (via: VIA, free) "Fetch the starter model (98 MB)";
     Pulls "pulls" Anywhere [] () "Downloads: pause, go on, cancel, forget";
     Jobs "jobs" Anywhere [] () "What was done to many models: progress, retry, cancel";

@@ -12,6 +12,7 @@ pub struct Lists<'a> {
     /// `backend/model`, the most useful first.
     pub models: &'a [String],
     pub branches: &'a [String],
+    pub presets: &'a [String],
     /// Id and title.
     pub conversations: &'a [(String, String)],
     pub themes: &'a [String],
@@ -91,6 +92,7 @@ fn arguments(info: &ActionInfo, rest: &str, lists: &Lists<'_>) -> (usize, Vec<Ca
         Takes::Model => lists.models.iter().map(|model| Candidate::new(model, "")).collect(),
         Takes::Parameter => PARAMETERS.iter().map(|p| Candidate::new(p.key, p.about)).collect(),
         Takes::Value => values(rest.split_whitespace().next().unwrap_or_default()),
+        Takes::Preset => plain(lists.presets),
         Takes::Branch => plain(lists.branches),
         Takes::Conversation => lists.conversations.iter().map(|(id, title)| Candidate::new(id, title)).collect(),
         Takes::Theme => plain(lists.themes),

@@ -111,6 +111,9 @@ fn unquoted(text: &str) -> &str {
     text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).filter(|inside| !inside.contains('"')).unwrap_or(text)
 }
 
+/// More words than a person would read in a line.
+const MANY: usize = 20;
+
 /// Holds the arguments whose values are known for good; models, branches and the like are for whoever has the lists.
 fn check(info: &ActionInfo, args: &[String]) -> Result<()> {
     for (argument, given) in info.arguments.iter().zip(args) {
@@ -130,7 +133,11 @@ fn check(info: &ActionInfo, args: &[String]) -> Result<()> {
                 Some(near) => error.hint(format!("Did you mean {near}?")),
                 None => error,
             }
-            .hint(format!("It takes {}.", words.join(", "))));
+            .hint(if words.len() > MANY {
+                "`:parameters` shows them all.".to_owned()
+            } else {
+                format!("It takes {}.", words.join(", "))
+            }));
         }
     }
     Ok(())

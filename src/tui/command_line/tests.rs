@@ -92,6 +92,7 @@ fn keymaps_may_leave_arguments_open() {
 struct Names {
     models: Vec<String>,
     branches: Vec<String>,
+    presets: Vec<String>,
     conversations: Vec<(String, String)>,
     themes: Vec<String>,
 }
@@ -102,6 +103,7 @@ impl Names {
         Self {
             models: own(&["ollama/qwen3:8b", "work/gemma3", "ollama/Smol"]),
             branches: own(&["main", "idea"]),
+            presets: own(&["terse"]),
             conversations: vec![("0198a".to_owned(), "Quicksort in Rust".to_owned())],
             themes: own(&["dark", "light"]),
         }
@@ -111,6 +113,7 @@ impl Names {
         Lists {
             models: &self.models,
             branches: &self.branches,
+            presets: &self.presets,
             conversations: &self.conversations,
             themes: &self.themes,
             ..Lists::default()
@@ -132,7 +135,7 @@ fn completion_knows_what_may_follow() {
     assert_eq!(texts("model start sm"), ["model start ollama/Smol"]);
     assert_eq!(texts("model sto"), ["model stop"]);
     assert_eq!(texts("model s"), ["model start", "model stop", "model ollama/Smol"]);
-    assert_eq!(texts("set temp"), ["set temperature"]);
+    assert_eq!(texts("set temp"), ["set temperature", "set dynatemp_range", "set dynatemp_exponent"]);
     assert_eq!(texts("set thinking o"), ["set thinking on", "set thinking off", "set thinking low"]);
     assert_eq!(texts("open quick"), ["open 0198a"]);
     assert_eq!(texts("backend add x o"), ["backend add x ollama", "backend add x openai"]);

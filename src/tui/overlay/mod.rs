@@ -14,6 +14,7 @@ pub mod labels;
 pub mod page;
 pub mod palette;
 pub mod prompt;
+pub mod settings;
 pub mod which_key;
 pub mod work;
 
@@ -27,6 +28,8 @@ use super::paint::{Row, clear};
 use super::pane::{Call, Cx, Outcome};
 use super::text::width::width;
 use super::theme::Role;
+use crate::error::Result;
+use crate::proto::Reply;
 
 /// Something laid over the panes.
 pub trait Overlay {
@@ -52,13 +55,25 @@ pub trait Overlay {
         Outcome::ignored()
     }
 
+    /// It was closed without a choice: what was only tried is taken back.
+    fn closed(&mut self) -> Outcome {
+        Outcome::done()
+    }
+
     /// Esc ends something within it first. True: it did, and it stays open.
     fn escape(&mut self) -> bool {
         false
     }
 
-    /// It was closed without a choice: what was only tried is taken back.
-    fn closed(&mut self) -> Outcome {
+    /// The answer to an [`Intent::AskOverlay`](super::pane::Intent::AskOverlay). True: it was waited for here.
+    fn reply(&mut self, reply: &Result<Reply>) -> bool {
+        let _ = reply;
+        false
+    }
+
+    /// `$EDITOR` was closed with this text.
+    fn edited(&mut self, text: &str, cx: &Cx<'_>) -> Outcome {
+        let _ = (text, cx);
         Outcome::done()
     }
 

@@ -41,7 +41,7 @@ pub fn usage(shared: &Shared) -> (String, bool) {
     match shared.context() {
         Some(context) if context > 0 => {
             let percent = u64::from(usage.tokens) * 100 / u64::from(context);
-            let reserve = shared.parameters().integer("max_tokens").and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+            let reserve = shared.settings().parameters().integer("max_tokens").and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
             let over = usage.tokens.saturating_add(reserve) > context;
             (format!("{tokens} · {percent} % ctx"), over)
         }
@@ -61,7 +61,10 @@ impl Pane for Composer {
     fn title(&self, cx: &Cx<'_>) -> Title {
         let left = match &cx.view.writing {
             Writing::Message => match cx.model() {
-                Some(model) => drawable(&model.model).into_owned(),
+                Some(model) => match cx.preset() {
+                    Some(preset) => format!("{} · {}", drawable(&model.model), drawable(preset)),
+                    None => drawable(&model.model).into_owned(),
+                },
                 None if !cx.attached() => "…".to_owned(),
                 None => format!("no model ({} chooses)", cx.key(Scope::Anywhere, Action::ModelChoose)),
             },

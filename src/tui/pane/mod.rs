@@ -18,15 +18,17 @@ use std::time::Duration;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use serde_json::Value;
 
 use super::action::{Action, Invocation, Scope};
 use super::layout::{PaneId, Slot, Tile};
 use super::msg::{Purpose, Tag};
 use super::output::Cursor;
 use super::overlay::Overlay;
+use super::overlay::settings::{self, Of};
 use super::shared::Shared;
 use crate::error::{Error, Result};
-use crate::proto::{Command, ConversationId, Event, Level, ModelRef, NodeId, Query, Reply};
+use crate::proto::{CardChange, Command, ConversationId, Event, Level, ModelRef, NodeId, Preset, Query, Reply};
 
 /// A pane's entry in the registry.
 #[derive(Debug)]
@@ -135,6 +137,32 @@ pub enum Intent {
     Keymap(String),
     /// Opens the `:` line with this text.
     Line(String),
+    /// Values were changed in an editor of settings.
+    Setting {
+        of: Of,
+        changes: Vec<(String, Option<Value>)>,
+    },
+    /// A system prompt was written there.
+    SettingText {
+        of: Of,
+        text: String,
+    },
+    /// Settings are to point to this preset or template, or to none.
+    Point {
+        of: Of,
+        slot: settings::Slot,
+        name: Option<String>,
+    },
+    /// Many models are.
+    PointModels(Vec<ModelRef>, CardChange),
+    SavePreset {
+        preset: Box<Preset>,
+        was: Option<String>,
+    },
+    /// Presets of a file, each with the name that it replaces.
+    ImportPresets(Vec<(Preset, Option<String>)>),
+    /// Asks something whose answer goes to the overlay that waits for it.
+    AskOverlay(Query),
     Quit(super::msg::Leave),
 }
 

@@ -3,5 +3,6 @@
 mod bytes;
 mod panes;
 mod properties;
+mod settings;
 mod talking;
 mod ways;
