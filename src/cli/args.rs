@@ -7,12 +7,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-<<<<<<< HEAD
 pub use models::{Models, ModelsCommand, PullsCommand};
-=======
-pub use models::{Models, ModelsCommand};
 pub use presets::{Presets, PresetsCommand};
->>>>>>> 4063689 (Add presets on the command line, and settings of models)
 
 /// A terminal home for language models: run them, talk with them in trees, watch them work.
 ///
