@@ -10,6 +10,8 @@ mod contract;
 mod decoders;
 #[path = "backends/discovery.rs"]
 mod discovery;
+#[path = "downloads/ollama.rs"]
+mod downloads;
 #[path = "backends/kinds.rs"]
 mod kinds;
 #[path = "backends/parameters.rs"]

@@ -35,7 +35,7 @@ pub(super) struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { still: Duration::from_secs(60), tries: 4, pause: Duration::from_secs(1) }
+        Self { still: Duration::from_secs(60), tries: 5, pause: Duration::from_millis(500) }
     }
 }
 
@@ -273,6 +273,51 @@ mod tests {
         assert!((1_000_000..98_362_432).contains(&reader.bytes()) && reader.is_fetching());
         let (_, end) = read(&capture("ollama-pull-unknown"), 10);
         assert!(matches!(&end, Err(Fault::Complaint(c)) if c.text.contains("does not exist")), "{end:?}");
+    }
+
+    #[tokio::test]
+    async fn a_pull_that_stands_still_is_asked_for_anew_and_given_up() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let spec = crate::backend::Spec {
+            name: "work".into(),
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            ..crate::backend::Spec::default()
+        };
+        let http = Http::new(&spec, crate::proto::BackendKind::Ollama).unwrap();
+        // Each connection comes a thousand bytes further, then tells the same figure for ever, as Ollama does; the fourth not even that.
+        let server = tokio::spawn(async move {
+            let mut connections = 0;
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                connections += 1;
+                let done = 1000 * connections.min(3);
+                tokio::spawn(async move {
+                    let mut head = [0; 4096];
+                    let _ = stream.read(&mut head).await;
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n").await;
+                    let line = format!("{{\"status\":\"pulling x\",\"digest\":\"x\",\"total\":9000,\"completed\":{done}}}\n");
+                    while stream.write_all(line.as_bytes()).await.is_ok() {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                });
+            }
+        });
+        let (out, mut progress) = mpsc::channel::<PullProgress>(64);
+        let patience = Patience { still: Duration::from_millis(60), tries: 3, pause: Duration::from_millis(1) };
+        let hearing = tokio::spawn(async move {
+            let mut most = 0;
+            while let Some(one) = progress.recv().await {
+                most = most.max(one.layers[0].done_bytes);
+            }
+            most
+        });
+        let pulling = pull(&http, "x", patience, &out);
+        let error = tokio::time::timeout(Duration::from_secs(30), pulling).await.expect("it is given up").unwrap_err();
+        assert!(error.kind == Kind::Disconnected && error.message.contains("got nothing"), "{error:?}");
+        drop(out);
+        assert_eq!(hearing.await.unwrap(), 3000, "it was asked for anew while it came further");
+        server.abort();
     }
 
     #[test]
