@@ -591,12 +591,14 @@ fn the_names_of_json_are_documented() {
     let models = home.run(&["models", "ls", "--json"]).ok().json();
     let rows = home.run(&["conversations", "ls", "--json"]).ok().json();
     let hits = home.run(&["conversations", "search", "brown", "--json"]).ok().json();
+    let running = home.run(&["models", "ps", "--json"]).ok().json();
+    assert_eq!((&running[0]["model"], &running[0]["context"]), (&serde_json::json!("scripted"), &serde_json::json!(4096)), "{running}");
     let tree = only_conversation(&home);
     // Nobody listens there: it fails at once, and is listed.
     home.run(&["models", "pull", "http://127.0.0.1:1/x.gguf"]);
     let pulls = home.run(&["models", "pulls", "--json"]).ok().json();
     let mut missing = Vec::new();
-    for value in [&ask, &ask["run"], &models[0], &rows[0], &hits[0], &pulls[0], &tree, &tree["nodes"][1]] {
+    for value in [&ask, &ask["run"], &models[0], &running[0], &rows[0], &hits[0], &pulls[0], &tree, &tree["nodes"][1]] {
         for name in value.as_object().expect("an object").keys() {
             let whole = |c: char| c.is_ascii_alphanumeric() || c == '_';
             if !readme.split(|c: char| !whole(c)).any(|word| word == name) {

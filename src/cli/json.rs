@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use crate::core::Doc;
 use crate::error::Error;
 use crate::proto::{
-    Content, ConversationRow, Download, Figures, Finish, Layer, ModelInfo, Node, Part, Run, SearchHit, UnixMs, content_text,
+    Content, ConversationRow, Download, Figure, Figures, Finish, Instance, Layer, ModelInfo, Node, Part, Run, SearchHit, UnixMs,
+    content_text,
 };
 
 /// A moment as `2026-11-22T10:02:03.456Z`.
@@ -34,6 +35,29 @@ pub fn model(model: &ModelInfo) -> Value {
         "favourite": model.card.favourite,
         "groups": [],
         "error": model.error.as_ref().map(error),
+    })
+}
+
+/// A loaded model, and what it costs to run.
+pub fn instance(instance: &Instance) -> Value {
+    let whole = |figure: Option<Figure>| figure.map_or(Value::Null, |f| number(f.value.round()));
+    let source = |figure: Option<Figure>| figure.map_or(Value::Null, |f| json!(f.source));
+    json!({
+        "model": instance.model.model,
+        "backend": instance.model.backend,
+        "memory_bytes": whole(instance.memory),
+        "gpu_bytes": whole(instance.gpu_memory),
+        "gpu_share": instance.gpu_share().map_or(Value::Null, number),
+        "cpu_percent": instance.cpu.map_or(Value::Null, |percent| number(f64::from(percent))),
+        "context_used": instance.context_used,
+        "context": instance.context,
+        "busy": instance.busy,
+        "slots": instance.slots,
+        "queued": instance.queued,
+        "expires": instance.expires.map(time),
+        "since": instance.since.map(time),
+        "pid": instance.pid,
+        "sources": { "memory_bytes": source(instance.memory), "gpu_bytes": source(instance.gpu_memory) },
     })
 }
 

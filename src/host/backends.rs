@@ -71,12 +71,16 @@ pub(super) struct Backends {
 }
 
 impl Backends {
-    /// Adds one; a second of the same name or the same address is not added. Says whether it was. One whose key need not be
+    /// Adds one; a second of the same name, or of the same address and kind, is not added. Says whether it was. One whose key need not be
     /// fetched can be used at once.
     pub(super) fn add(&mut self, configured: Configured, build: &Build) -> bool {
         let spec = &configured.spec;
         let known = self.slots.contains_key(&spec.name)
-            || (!spec.url.is_empty() && self.slots.values().any(|slot| same_address(&slot.configured.spec.url, &spec.url)));
+            || (!spec.url.is_empty()
+                && self
+                    .slots
+                    .values()
+                    .any(|slot| same_address(&slot.configured.spec.url, &spec.url) && doubles(&slot.configured.spec, spec)));
         if known {
             return false;
         }
@@ -232,6 +236,11 @@ fn same_address(a: &str, b: &str) -> bool {
     plain(a) == plain(b)
 }
 
+/// Whether two backends of one address are the same: a person may well name a server twice, with two protocols that it speaks.
+fn doubles(known: &Spec, new: &Spec) -> bool {
+    known.kind == new.kind || known.discovered || new.discovered
+}
+
 async fn ask(configured: Configured, made: Option<Arc<dyn Backend>>, brought: Option<String>, build: Build, depth: Depth) -> Asked {
     let name = configured.spec.name.clone();
     let backend = match made {
@@ -310,6 +319,11 @@ mod tests {
         assert!(!backends.add(configured("found", "http://127.0.0.1:11434", None), &build));
         assert!(!backends.add(configured("mine", "http://other:1", None), &build));
         assert!(backends.add(configured("found", "http://127.0.0.1:8080", None), &build));
+        let mut other = configured("messages", "http://127.0.0.1:11434", None);
+        other.spec.kind = Some(BackendKind::Anthropic);
+        assert!(backends.add(other.clone(), &build), "the same server by another protocol");
+        other.spec = Spec { name: "again".into(), discovered: true, kind: Some(BackendKind::OpenAi), ..other.spec };
+        assert!(!backends.add(other, &build), "what is found is known");
     }
 
     #[tokio::test]

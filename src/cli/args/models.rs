@@ -21,6 +21,12 @@ pub enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// What the loaded ones cost to run now: memory, GPU, context, slots, queue
+    Ps {
+        /// One JSON value: an array of instances
+        #[arg(long)]
+        json: bool,
+    },
     /// Everything that is known of one
     Show {
         model: String,

@@ -2,6 +2,7 @@
 
 mod load;
 mod ls;
+mod ps;
 mod pull;
 mod pulls;
 mod remove;
@@ -20,6 +21,7 @@ pub async fn run(context: &Context, models: Models) -> Result<u8> {
     let all = models.json;
     match models.command.unwrap_or(ModelsCommand::Ls { filter: None, json: all }) {
         ModelsCommand::Ls { filter, json } => ls::list(context, filter.as_deref(), json || all).await,
+        ModelsCommand::Ps { json } => ps::list(context, json || all).await,
         ModelsCommand::Show { model, json } => show::show(context, &model, json || all).await,
         ModelsCommand::Start { model, set, json } => load::start(context, &model, parse_parameters(&set)?, json || all).await,
         ModelsCommand::Set { model, set, load, request, preset, json } => {
