@@ -390,3 +390,20 @@ async fn a_download_that_fails_says_why_and_can_be_cancelled() {
     assert!(guest.replica.downloads["starter"].error.is_some());
     stage.end().await;
 }
+
+#[tokio::test]
+async fn a_load_that_hangs_is_mentioned_and_goes_on() {
+    let stage = Stage::with(|options| options.quiet = std::time::Duration::from_millis(100)).await;
+    *stage.puppet.state.lock().unwrap() = ModelState::Unloaded;
+    let mut guest = stage.guest().await;
+    guest.until("the model", |g| !g.replica.models.is_empty()).await;
+    let model = guest.replica.models[0].reference();
+    let id = guest.client.fresh();
+    guest.client.post_as(id, Command::StartModel { model: model.clone(), parameters: Parameters::default() });
+    let said = |guest: &Guest| guest.notices.iter().filter(|n| n.message.contains("has told no progress for")).count();
+    guest.until("it is said, and said again", |g| said(g) >= 2).await;
+    assert_eq!(guest.replica.model(&model).unwrap().state, ModelState::Loading, "it goes on");
+    stage.puppet.permits.add_permits(1);
+    guest.until_ack(id).await.unwrap();
+    stage.end().await;
+}

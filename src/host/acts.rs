@@ -6,14 +6,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::driver::{Host, Whose, now};
 use super::{Message, Seat};
 use crate::backend::{Backend, Update, channel};
 use crate::error::{Error, Kind, Result, harmless};
-use crate::proto::{Ack, BackendKind, CommandId, JobId, ModelInfo, ModelRef, ModelState, Parameters};
+use crate::proto::{Ack, BackendKind, CommandId, EventKind, JobId, Level, ModelInfo, ModelRef, ModelState, Parameters};
 
 /// Models that may be loading or unloading at once, over all clients.
 const MOST: usize = 64;
@@ -139,13 +141,15 @@ impl Host {
         if matches!(act, Act::Start(_)) {
             self.model_state(&model, ModelState::Loading, None);
         }
-        let inbox = self.inbox.clone();
+        let (inbox, usual) = (self.inbox.clone(), self.options.quiet);
         let (of, doing) = (model.clone(), act.clone());
         let task = self.spawn(Whose::Act(model.clone(), serial), async move {
             let result = match doing {
                 Act::Start(parameters) => {
                     let (sink, mut source) = channel();
                     let mut start = std::pin::pin!(backend.start(&of.model, &parameters, sink));
+                    // A load has no time limit: how long it is quiet is said, and a person decides.
+                    let (mut moved, mut patience) = (Instant::now(), usual);
                     loop {
                         let update = async {
                             match source.next().await {
@@ -156,7 +160,15 @@ impl Host {
                         tokio::select! {
                             biased;
                             result = &mut start => break result,
-                            update = update => drop(inbox.send(Message::Loading { model: of.clone(), update }).await),
+                            update = update => {
+                                (moved, patience) = (Instant::now(), usual);
+                                drop(inbox.send(Message::Loading { model: of.clone(), update }).await);
+                            }
+                            () = tokio::time::sleep_until(moved + patience) => {
+                                let quiet = Message::Quiet { model: of.clone(), quiet: patience };
+                                patience *= 2;
+                                drop(inbox.send(quiet).await);
+                            }
                         }
                     }
                 }
@@ -186,11 +198,21 @@ impl Host {
         }
     }
 
+    /// A model that is being loaded has told no progress for so long.
+    pub(super) fn quiet(&mut self, model: &ModelRef, quiet: Duration) {
+        if self.acts.is_starting(model) {
+            let name = harmless(&model.to_string());
+            let error = Error::new(Kind::Server, format!("{name} has told no progress for {:.0} s while it loads.", quiet.as_secs_f64()))
+                .hint("Large models take long, and some servers tell nothing. Stopping the model ends the wait.");
+            self.emit(EventKind::Notice { level: Level::Info, error });
+        }
+    }
+
     /// Shows a model's state until its backend tells.
     pub(super) fn model_state(&mut self, model: &ModelRef, state: ModelState, permille: Option<u16>) {
         let changed = self.machine.replica.model(model).filter(|known| known.state != state || known.permille != permille).cloned();
         if let Some(known) = changed {
-            self.emit(crate::proto::EventKind::Model(ModelInfo { state, permille, error: None, ..known }));
+            self.emit(EventKind::Model(ModelInfo { state, permille, error: None, ..known }));
         }
     }
 

@@ -319,6 +319,7 @@ impl Host {
             Message::Loading { model, update } => self.loading(&model, update),
             Message::Settled { model, serial, result } => self.act_settled(&model, serial, &result),
             Message::Sampled(sampled) => self.sampled(*sampled),
+            Message::Quiet { model, quiet } => self.quiet(&model, quiet),
             Message::Changed { backend, change } => self.changed(backend, change),
             Message::Instances { backend, result } => self.instances_asked(&backend, result),
             Message::Measured(measured) => self.measured(measured),

@@ -31,6 +31,7 @@ mod watching;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -102,6 +103,11 @@ pub(crate) enum Message {
     Pulling(Box<pulling::Pulling>),
     /// A download has ended.
     Pulled(Box<pulling::Pulled>),
+    /// A model that is being loaded has told no progress for so long.
+    Quiet {
+        model: ModelRef,
+        quiet: Duration,
+    },
     /// A backend has told something by itself.
     Changed {
         backend: String,

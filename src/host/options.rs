@@ -30,6 +30,9 @@ pub struct Configured {
     pub key: Option<ApiKey>,
 }
 
+/// How long a load may tell nothing before it is mentioned.
+const QUIET: Duration = Duration::from_secs(30);
+
 /// What a host is told when it starts.
 #[derive(Clone)]
 pub struct HostOptions {
@@ -48,6 +51,8 @@ pub struct HostOptions {
     pub pulls: usize,
     /// How long it waits after the last client has left with nothing going on.
     pub linger: Duration,
+    /// A load that tells nothing for so long is mentioned; again after twice as long.
+    pub quiet: Duration,
     /// Somebody is about to listen for it (the daemon). Else nobody can attach from outside, and the lock says so at once.
     pub listens: bool,
     /// It stays until it is told to end (`serve`).
@@ -110,6 +115,7 @@ impl HostOptions {
             hub_token: hub_token.unwrap_or_else(|| ApiKey::Env(HUB_TOKEN.to_owned())),
             pulls: config.pulls.max(1),
             linger: config.linger,
+            quiet: QUIET,
             listens: false,
             kept: false,
             backends,

@@ -136,6 +136,7 @@ pub fn options(folder: &Path, puppet: &Arc<Puppet>) -> HostOptions {
         hub_token: ApiKey::Env("ARBOUR_TEST_NO_SUCH_TOKEN".into()),
         pulls: 2,
         linger: Duration::from_secs(60),
+        quiet: Duration::from_secs(30),
         listens: false,
         kept: false,
         backends: vec![Configured { spec, key: None }],
