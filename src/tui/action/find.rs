@@ -43,6 +43,10 @@ pub fn find(model: &mut Model, text: Option<&String>) {
             let filter = model.pane(pane).and_then(|pane| pane.filtered()).unwrap_or_default().to_owned();
             model.search_line.open(&filter);
             model.typing = Some(Typing { find: Some(pane), before, filter });
+            // A filter may ask for what runs say.
+            if filters_models(model) && model.shared.replica.uses.is_empty() && model.shared.is_up() {
+                model.ask(Query::Uses, Waiting::Uses);
+            }
             model.mark_all();
         }
     }

@@ -15,7 +15,7 @@ use crate::tui::text::width::drawable;
 
 /// Every model as a row to choose: favourites and loaded ones first.
 pub fn items(model: &Model, make: impl Fn(&ModelRef) -> Intent + Clone + 'static) -> Vec<Item> {
-    let mut models: Vec<_> = model.shared.replica.models.iter().filter(|m| names::can_chat(m)).collect();
+    let mut models: Vec<_> = model.shared.replica.models.iter().filter(|m| names::can_chat(m) && !m.card.hidden).collect();
     let rank = |state: ModelState| match state {
         ModelState::Loaded => 0,
         ModelState::Loading | ModelState::Sleeping => 1,
@@ -112,6 +112,11 @@ pub fn stop(model: &mut Model, call: &Call<'_>) {
 /// `R`: stops and starts them with the settings of now.
 pub fn reload(model: &mut Model, call: &Call<'_>) {
     each(model, call, JobAct::Reload);
+}
+
+/// `U`: fetches them again from where they came.
+pub fn update(model: &mut Model, call: &Call<'_>) {
+    each(model, call, JobAct::Pull);
 }
 
 /// `D`: deletes their files, after a question that says what is lost.

@@ -51,6 +51,7 @@ pub fn refusal(model: &Model, action: Action) -> Option<String> {
         | Action::ModelStart
         | Action::ModelStop
         | Action::ModelReload
+        | Action::ModelUpdate
         | Action::ModelRemove
         | Action::ModelCopy
         | Action::Inspect
@@ -72,6 +73,9 @@ pub fn refusal(model: &Model, action: Action) -> Option<String> {
                 _ if shared.view.conversation.is_some() => None,
                 _ => no("there is no conversation"),
             }
+        }
+        Action::Mark | Action::MarkAll | Action::Visual if shared.focus != table::ID && model.overlays.is_empty() => {
+            no("the table of models is elsewhere")
         }
         Action::FilterSave if model.pane(table::ID).is_none_or(|pane| pane.filtered().is_none()) => no("there is no filter"),
         Action::Filter | Action::FilterDelete if groups::saved(shared).is_empty() => no("no filter is saved"),

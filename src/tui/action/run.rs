@@ -10,6 +10,8 @@ use crate::tui::perform;
 
 /// Does it.
 pub fn run(model: &mut Model, call: &Call<'_>) {
+    let focus = model.shared.focus;
+    model.with_pane(focus, |pane, cx| pane.refresh(cx));
     let text = call.args.first().map_or("", String::as_str);
     let times = isize::try_from(call.times()).unwrap_or(isize::MAX);
     match call.action {
@@ -67,6 +69,7 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
         Action::ModelStart => fitting::start(model, call),
         Action::ModelStop => models::stop(model, call),
         Action::ModelReload => models::reload(model, call),
+        Action::ModelUpdate => models::update(model, call),
         Action::ModelRemove => models::remove(model, call),
         Action::ModelCopy => models::copy(model, text),
         Action::Inspect => models::inspect(model, call),

@@ -104,6 +104,7 @@ actions! {
     ModelStart "model-start" Models ["model start"] (model: Takes::Model, free) "Start the models that are marked, or this one";
     ModelStop "model-stop" Models ["model stop"] (model: Takes::Model, free) "Stop them (unload)";
     ModelReload "model-reload" Models ["model reload"] (model: Takes::Model, free) "Stop them and start them again";
+    ModelUpdate "model-update" Models ["model update"] (model: Takes::Model, free) "Fetch them again from where they came";
     ModelRemove "model-remove" Models ["model remove"] (model: Takes::Model, free) "Delete their files (asks first)";
     ModelCopy "model-copy" Models ["model copy"] (name: Takes::Text, needed) "Copy the model under another name";
     Inspect "inspect" Models ["model inspect"] (model: Takes::Model, free) "Show all that is known of the model";

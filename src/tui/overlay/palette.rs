@@ -60,7 +60,7 @@ pub fn open(cx: &Cx<'_>, scope: Scope, why: impl Fn(Action) -> Option<String>) -
         item.glyph = (if row.unread { "•" } else { " " }, Role::Unread);
         items.push(item);
     }
-    for model in &cx.replica.models {
+    for model in cx.replica.models.iter().filter(|model| !model.card.hidden) {
         let reference = model.reference();
         let mut item = Item::new(reference.to_string(), "model", move || Intent::Choose(reference.clone()));
         item.glyph = model_state(model.state);

@@ -268,6 +268,11 @@ pub trait Pane {
         None
     }
 
+    /// Brings up to date what acts depend on: an action follows.
+    fn refresh(&mut self, cx: &Cx<'_>) {
+        let _ = cx;
+    }
+
     /// The models that are selected here: marked, or in a visual range. Empty: none but what the cursor is on.
     fn selected(&self, cx: &Cx<'_>) -> Vec<ModelRef> {
         let _ = cx;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::rows::Rows;
 use super::{Call, Cx, Intent, Outcome, Pane, PaneInfo, Subject, Title, tile};
-use crate::proto::{BackendState, Command, Event, EventKind, Job, JobItem, JobState, ModelRef};
+use crate::proto::{BackendState, Command, DownloadState, Event, EventKind, Job, JobItem, JobState, ModelRef};
 use crate::tui::action::{Action, Scope};
 use crate::tui::format;
 use crate::tui::layout::Slot;
@@ -110,10 +110,14 @@ impl Table {
         self.made = Some(self.catalogue.revision());
         self.weigh(shared);
         let here = self.here.as_ref();
-        if let Some(at) = here.and_then(|here| self.lines.iter().position(|line| self.is_here(line, here, shared))) {
-            self.rows.at = at;
+        match here.and_then(|here| self.lines.iter().position(|line| self.is_here(line, here, shared))) {
+            Some(at) => self.rows.at = at,
+            // What it was on is gone: what stands in its place now is under the cursor.
+            None => {
+                self.rows.at = self.rows.at.min(self.lines.len().saturating_sub(1));
+                self.settle(shared);
+            }
         }
-        self.rows.at = self.rows.at.min(self.lines.len().saturating_sub(1));
     }
 
     fn is_here(&self, line: &Line, here: &Here, shared: &Shared) -> bool {
@@ -313,6 +317,13 @@ impl Pane for Table {
             let what = if backend.state == BackendState::Down { "is down" } else { "wants a key" };
             right.push(format!("{} {what}", drawable(&backend.name)));
         }
+        let fetching = cx.replica.downloads.values().filter(|download| download.state == DownloadState::Running).count();
+        if fetching > 0 {
+            right.push(format!("{fetching} fetched now"));
+        }
+        if !self.progress.is_empty() {
+            right.push(format!("{} under way", format::grouped(self.progress.len() as u64)));
+        }
         if !self.marks.is_empty() {
             right.push(format!("{} marked", format::grouped(self.marks.len() as u64)));
             right.push(format::bytes(self.marked_bytes));
@@ -327,8 +338,16 @@ impl Pane for Table {
         Title { left: INFO.title.to_owned(), note, right: right.join(" · ") }
     }
 
-    fn subject(&self, cx: &Cx<'_>) -> Option<Subject> {
-        self.reference(cx.shared, self.rows.at).map(Subject::Model)
+    fn subject(&self, _cx: &Cx<'_>) -> Option<Subject> {
+        // By name: the list may have changed since the rows were made.
+        match &self.here {
+            Some(Here::Model(reference)) => Some(Subject::Model(reference.clone())),
+            Some(Here::Head(_)) | None => None,
+        }
+    }
+
+    fn refresh(&mut self, cx: &Cx<'_>) {
+        Self::refresh(self, cx.shared);
     }
 
     fn selected(&self, cx: &Cx<'_>) -> Vec<ModelRef> {
@@ -345,7 +364,7 @@ impl Pane for Table {
     }
 
     fn act(&mut self, call: &Call<'_>, cx: &Cx<'_>) -> Outcome {
-        self.refresh(cx.shared);
+        Self::refresh(self, cx.shared);
         if self.rows.act(call, self.lines.len()) {
             self.settle(cx.shared);
             return Outcome::done();
@@ -364,7 +383,7 @@ impl Pane for Table {
                 if let Some(at) = self.head() {
                     self.here = self.heads.get(at).map(|head| Here::Head(head.title.clone()));
                     self.fold(at);
-                    self.refresh(cx.shared);
+                    Self::refresh(self, cx.shared);
                 }
                 return Outcome::done();
             }
@@ -422,7 +441,7 @@ impl Pane for Table {
             }
             _ => return Outcome::ignored(),
         };
-        self.refresh(cx.shared);
+        Self::refresh(self, cx.shared);
         self.settle(cx.shared);
         outcome
     }
@@ -437,11 +456,11 @@ impl Pane for Table {
         // While typing, the cursor is on the first model that fits.
         if !text.is_empty() {
             self.here = None;
-            self.refresh(cx.shared);
+            Self::refresh(self, cx.shared);
             self.rows.at = self.lines.iter().position(|line| matches!(line, Line::Model(_))).unwrap_or(0);
             self.settle(cx.shared);
         } else {
-            self.refresh(cx.shared);
+            Self::refresh(self, cx.shared);
         }
         (true, Outcome::done())
     }
@@ -457,10 +476,7 @@ impl Pane for Table {
     }
 
     fn view(&mut self, cx: &Cx<'_>, area: Rect, buf: &mut Buffer) -> Option<Cursor> {
-        self.refresh(cx.shared);
-        if self.here.is_none() {
-            self.settle(cx.shared);
-        }
+        Self::refresh(self, cx.shared);
         self.draw(cx, area, buf);
         None
     }

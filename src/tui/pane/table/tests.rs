@@ -75,7 +75,7 @@ fn columns_drop_out_whole_and_the_name_and_state_stay() {
             assert_eq!(fitted[0].columns, table.catalogue.widest(Column::Name).max(12), "{width}: the name is whole");
         }
     }
-    assert_eq!(before, 1);
+    assert_eq!(before, 2, "even there the state is told");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn any_column_sorts_and_again_turns_it_round() {
     let cx = Cx { shared: &bench.model.shared, focused: true };
     let mut table = Table::default();
     let names = |table: &mut Table| -> Vec<u32> {
-        table.refresh(&bench.model.shared);
+        Table::refresh(table, &bench.model.shared);
         table.catalogue.found().to_vec()
     };
     let sort = |table: &mut Table, word: &str| {
@@ -490,6 +490,24 @@ fn fetching_goes_to_the_backend_that_can() {
 }
 
 #[test]
+fn the_cursor_is_on_a_model_and_not_on_a_place() {
+    let mut bench = screen(160, 40);
+    bench.keys("/mistral<Enter>");
+    // The list is replaced, in another order, before anything is drawn.
+    let mut models = snapshot().models;
+    models.reverse();
+    models.retain(|m| m.name != "qwen3:8b");
+    bench.event(EventKind::Models { backend: "workstation".into(), models });
+    assert_eq!(bench.model.model_at_hand(), Some(model_ref("mistral:7b")));
+    bench.keys("<Esc>Vj");
+    assert_eq!(bench.model.models_at_hand()[0], model_ref("mistral:7b"));
+    bench.event(EventKind::Models { backend: "workstation".into(), models: Vec::new() });
+    bench.posted();
+    bench.keys("D");
+    assert!(bench.model.overlays.is_empty() || !bench.shows("mistral"), "what is gone is not acted on: {}", bench.text());
+}
+
+#[test]
 fn hidden_models_are_listed_when_asked_for() {
     let mut bench = screen(160, 40);
     let mut model = snapshot().models[0].clone();
@@ -500,6 +518,10 @@ fn hidden_models_are_listed_when_asked_for() {
     assert!(bench.shows("smollm2:135m"));
     bench.keys("<Esc>zH");
     assert!(bench.shows("smollm2:135m") && bench.shows("qwen3:8b"));
+    bench.keys("<Space>m");
+    let listed = bench.text();
+    let chooser = listed.split("Which model answers next?").nth(1).unwrap();
+    assert!(!chooser.contains("workstation/smollm2:135m"), "{listed}");
 }
 
 #[test]
