@@ -12,6 +12,8 @@ mod decoders;
 mod discovery;
 #[path = "downloads/ollama.rs"]
 mod downloads;
+#[path = "backends/inspect.rs"]
+mod inspect;
 #[path = "backends/kinds.rs"]
 mod kinds;
 #[path = "backends/parameters.rs"]

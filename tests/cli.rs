@@ -597,8 +597,24 @@ fn the_names_of_json_are_documented() {
     // Nobody listens there: it fails at once, and is listed.
     home.run(&["models", "pull", "http://127.0.0.1:1/x.gguf"]);
     let pulls = home.run(&["models", "pulls", "--json"]).ok().json();
+    let name = models[0]["name"].as_str().expect("a name").to_owned();
+    let shown = home.run(&["models", "show", &name, "--json"]).ok().json();
+    let fits = home.run(&["models", "fit", &name, "--json"]).ok().json();
     let mut missing = Vec::new();
-    for value in [&ask, &ask["run"], &models[0], &running[0], &rows[0], &hits[0], &pulls[0], &tree, &tree["nodes"][1]] {
+    for value in [
+        &shown,
+        &fits,
+        &fits["fits"][0],
+        &ask,
+        &ask["run"],
+        &models[0],
+        &running[0],
+        &rows[0],
+        &hits[0],
+        &pulls[0],
+        &tree,
+        &tree["nodes"][1],
+    ] {
         for name in value.as_object().expect("an object").keys() {
             let whole = |c: char| c.is_ascii_alphanumeric() || c == '_';
             if !readme.split(|c: char| !whole(c)).any(|word| word == name) {

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use crate::core::Doc;
 use crate::error::Error;
 use crate::proto::{
-    Content, ConversationRow, Download, Figure, Figures, Finish, Instance, Layer, ModelInfo, Node, Part, Run, SearchHit, UnixMs,
-    content_text,
+    Content, ConversationRow, Download, EstimatePart, Figure, Figures, Finish, Fit, Inspection, Instance, Layer, ModelInfo, Node, Part,
+    Run, SearchHit, UnixMs, content_text,
 };
 
 /// A moment as `2026-11-22T10:02:03.456Z`.
@@ -58,6 +58,55 @@ pub fn instance(instance: &Instance) -> Value {
         "since": instance.since.map(time),
         "pid": instance.pid,
         "sources": { "memory_bytes": source(instance.memory), "gpu_bytes": source(instance.gpu_memory) },
+    })
+}
+
+/// A model with all that its backend tells of it.
+pub fn inspection(all: &Inspection) -> Value {
+    let pairs = |pairs: &[(String, String)]| Value::Object(pairs.iter().map(|(key, value)| (key.clone(), json!(value))).collect());
+    let mut out = model(&all.model);
+    if let Value::Object(out) = &mut out {
+        out.insert("template".to_owned(), json!(all.template));
+        out.insert("licence".to_owned(), json!(all.licence));
+        out.insert("system".to_owned(), json!(all.system));
+        out.insert("parameters".to_owned(), pairs(&all.parameters));
+        out.insert("metadata".to_owned(), pairs(&all.metadata));
+        let files = all.files.iter().map(|file| json!({ "path": file.path, "size_bytes": file.bytes })).collect();
+        out.insert("files".to_owned(), Value::Array(files));
+        out.insert("anatomy".to_owned(), json!(all.anatomy));
+        out.insert("modified".to_owned(), json!(all.modified));
+        out.insert("digest".to_owned(), json!(all.digest));
+        out.insert("arguments".to_owned(), json!(all.arguments));
+    }
+    out
+}
+
+/// Whether a model fits; or several together, then `model` is the first of them.
+pub fn fit(fit: &Fit) -> Value {
+    let estimate = fit.estimate.as_ref().map(|estimate| {
+        let part = |part: &EstimatePart| json!({ "kind": part.kind, "memory_bytes": part.memory, "gpu_bytes": part.gpu, "how": part.how });
+        json!({
+            "memory_bytes": estimate.memory,
+            "gpu_bytes": estimate.gpu,
+            "margin": estimate.margin,
+            "context": estimate.context,
+            "parts": estimate.parts.iter().map(part).collect::<Vec<_>>(),
+            "assumed": estimate.assumed,
+        })
+    });
+    json!({
+        "model": fit.model.model,
+        "backend": fit.model.backend,
+        "verdict": fit.verdict,
+        "estimate": estimate,
+        "unknown": fit.unknown,
+        "free_bytes": fit.free_memory,
+        "total_bytes": fit.total_memory,
+        "free_gpu_bytes": fit.free_gpu,
+        "total_gpu_bytes": fit.total_gpu,
+        "stop": fit.stop.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "real_bytes": fit.real.map(|figure| number(figure.value)),
+        "parameters": fit.parameters,
     })
 }
 

@@ -277,6 +277,7 @@ impl Round {
         let shown = if here { *there } else { Free::default() };
         let mut fit = Fit {
             real: None,
+            real_apart: None,
             parameters: parameters.clone(),
             estimate: None,
             unknown: None,
@@ -288,14 +289,17 @@ impl Round {
             stop: Vec::new(),
             model,
         };
-        fit.real = match taken {
-            Some(figure) => Some(figure),
-            None => self.real(&fit.model, info.as_ref(), &parameters).await,
-        };
         let backend = match backend {
             Ok(backend) => backend,
             Err(error) => return Fit { unknown: Some(error.message), ..fit },
         };
+        fit.real = match taken {
+            Some(figure) => Some(figure),
+            None => self.real(&*backend, &fit.model, info.as_ref(), &parameters).await,
+        };
+        if backend.kind() == BackendKind::Embedded {
+            fit.real_apart = Some("its cache grows as it is used".to_owned());
+        }
         let known = match self.anatomy(&*backend, &fit.model, info.as_ref()).await {
             Ok(known) => known,
             Err(error) => return Fit { unknown: Some(error.message), ..fit },
@@ -328,14 +332,14 @@ impl Round {
     }
 
     /// What a model takes now, else what it took when it was loaded so.
-    async fn real(&self, model: &ModelRef, info: Option<&ModelInfo>, parameters: &Parameters) -> Option<Figure> {
-        #[expect(clippy::cast_precision_loss, reason = "a size of memory")]
-        let now = info.filter(|info| info.state == ModelState::Loaded).and_then(|info| info.memory_bytes).map(|n| Figure::server(n as f64));
-        if now.is_some() {
-            return now;
-        }
-        let taken = self.store.loaded(model.clone(), load_settings(parameters)).await.ok().flatten()?;
-        Some(Figure { value: taken.memory.unwrap_or(0.0) + taken.gpu.unwrap_or(0.0), source: taken.source })
+    async fn real(&self, backend: &dyn Backend, model: &ModelRef, info: Option<&ModelInfo>, parameters: &Parameters) -> Option<Figure> {
+        let loaded = info.is_some_and(|info| info.state == ModelState::Loaded);
+        let now = if loaded { tokio::time::timeout(ASK, taken(backend, model)).await.ok().flatten() } else { None };
+        let found = match now {
+            Some(now) => now,
+            None => self.store.loaded(model.clone(), load_settings(parameters)).await.ok().flatten()?,
+        };
+        Some(Figure { value: found.memory.unwrap_or(0.0) + found.gpu.unwrap_or(0.0), source: found.source })
     }
 
     async fn anatomy(&self, backend: &dyn Backend, model: &ModelRef, info: Option<&ModelInfo>) -> Result<Known> {

@@ -126,4 +126,7 @@ pub struct Fit {
     /// What it took when it was last loaded with such settings (or takes now).
     #[serde(default)]
     pub real: Option<Figure>,
+    /// Why that is not to be compared with the estimate.
+    #[serde(default)]
+    pub real_apart: Option<String>,
 }

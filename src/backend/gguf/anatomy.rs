@@ -338,7 +338,9 @@ pub fn shown(value: &Value) -> String {
     };
     match value {
         Value::Integer(n) => n.to_string(),
-        Value::Float(x) => x.to_string(),
+        // One that was written with 32 bits is shown as it was meant.
+        #[expect(clippy::cast_possible_truncation, reason = "compared with what it was before")]
+        Value::Float(x) => Some(*x as f32).filter(|short| f64::from(*short) == *x).map_or_else(|| x.to_string(), |short| short.to_string()),
         Value::Bool(b) => b.to_string(),
         Value::Text(all) => text(all),
         Value::Texts(all) => list(all.iter().take(FEW).map(|one| text(one)).collect(), "texts", all.len()),

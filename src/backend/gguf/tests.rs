@@ -350,6 +350,7 @@ fn values_are_shown_short() {
     assert_eq!(shown(&Value::Integers(vec![1, 2])), "[1, 2]");
     assert_eq!(shown(&Value::Integers((0..20).collect())), "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, …] (20 numbers)");
     assert_eq!(shown(&Value::Skipped { of: "texts", length: 49_152 }), "[49152 texts]");
+    assert_eq!([0.1, f64::from(1e-6_f32), 3.0].map(|x| shown(&Value::Float(x))), ["0.1", "0.000001", "3"]);
     let long = shown(&Value::Text("ü".repeat(1000)));
     assert!(long.ends_with("… (1000 characters)") && long.chars().count() < 430, "{long}");
 }

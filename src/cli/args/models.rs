@@ -53,6 +53,26 @@ pub enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// How much memory they will take, part by part, and whether it is free
+    #[command(after_help = "\
+Without options each model is reckoned with the settings that it would be loaded with. Several are reckoned beside each other. Nothing
+is stopped, and nothing is kept from being started, because of an estimate.")]
+    Fit {
+        #[arg(required = true, value_name = "MODEL")]
+        models: Vec<String>,
+        /// The context, in tokens
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(16..=100_000_000))]
+        context: Option<i64>,
+        /// How keys and values are stored
+        #[arg(long, value_name = "TYPE", value_parser = ["f16", "f32", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"])]
+        kv_type: Option<String>,
+        /// How many layers go to GPUs; 0 is none, -1 as many as fit
+        #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-1..=10_000))]
+        gpu_layers: Option<i64>,
+        /// One JSON value: {fits: [], together}
+        #[arg(long)]
+        json: bool,
+    },
     /// Load one into memory
     Start {
         model: String,

@@ -1,5 +1,6 @@
 //! `arbour models`: what every backend has, and what can be done with it. One file for each family of subcommands.
 
+mod fit;
 mod load;
 mod ls;
 mod ps;
@@ -23,6 +24,9 @@ pub async fn run(context: &Context, models: Models) -> Result<u8> {
         ModelsCommand::Ls { filter, json } => ls::list(context, filter.as_deref(), json || all).await,
         ModelsCommand::Ps { json } => ps::list(context, json || all).await,
         ModelsCommand::Show { model, json } => show::show(context, &model, json || all).await,
+        ModelsCommand::Fit { models, context: tokens, kv_type, gpu_layers, json } => {
+            fit::fit(context, &models, fit::settings(tokens, kv_type, gpu_layers), json || all).await
+        }
         ModelsCommand::Start { model, set, json } => load::start(context, &model, parse_parameters(&set)?, json || all).await,
         ModelsCommand::Set { model, set, load, request, preset, json } => {
             set::set(context, &model, set::Changes { set, load, request, preset }, json || all).await

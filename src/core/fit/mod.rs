@@ -26,8 +26,9 @@ const PAD: u64 = 256;
 /// Measured with build 10068: 27 MiB with 49,152 tokens, 49 MiB with 262,144.
 const PROCESS: u64 = 24 << 20;
 const PER_TOKEN: u64 = 90;
-/// The vocabulary of the embedded engine, for each token; measured.
-const EMBEDDED_PER_TOKEN: u64 = 600;
+/// The same of the embedded engine inside arbour: 33 MB with the 49,152 tokens of SmolLM2, 54 MB with the 262,144 of Gemma 3.
+const EMBEDDED: u64 = 12 << 20;
+const EMBEDDED_PER_TOKEN: u64 = 250;
 /// What a GPU's driver keeps for a process: some 250 to 500 MiB with CUDA.
 const DRIVER: u64 = 350 << 20;
 
@@ -272,7 +273,7 @@ fn how_cached(anatomy: &Anatomy, plan: &LoadPlan, cells: &Cells, state: u64) -> 
 fn overhead(anatomy: &Anatomy, plan: &LoadPlan, on_gpu: u32) -> EstimatePart {
     let vocabulary = u64::from(anatomy.vocabulary);
     let (memory, how) = match plan.engine {
-        Engine::Embedded => (vocabulary * EMBEDDED_PER_TOKEN, "the vocabulary"),
+        Engine::Embedded => (EMBEDDED + vocabulary * EMBEDDED_PER_TOKEN, "the tokenizer and the template"),
         _ => (PROCESS + vocabulary * PER_TOKEN, "the server's process and the vocabulary"),
     };
     let gpu = if on_gpu > 0 { DRIVER } else { 0 };

@@ -97,6 +97,20 @@ fn within(found: &Estimate, real: f64, what: &str) {
     );
 }
 
+/// What the host of a build without optimisation grew by (`VmRSS`, in kB) when it loaded a model into the engine inside it, with what the
+/// engine reported for its weights.
+#[test]
+fn the_embedded_engine_lies_within_the_margin() {
+    for (anatomy, weights, kilobytes) in [(smollm2(), 142_884_864, 172_324_u64), (gemma3(), 269_859_840, 316_256)] {
+        let anatomy = Anatomy { weights, ..anatomy };
+        let plan = LoadPlan::new(BackendKind::Embedded, &anatomy, &Parameters::default(), &[], None);
+        let found = estimate(&anatomy, &plan);
+        let at_first = part(&found, PartKind::Weights).memory + part(&found, PartKind::Overhead).memory;
+        let real = (kilobytes * 1024) as f64;
+        assert!((real / at_first as f64 - 1.0).abs() <= found.margin, "{}: {at_first}, {real}", anatomy.architecture);
+    }
+}
+
 /// A load of a bigger model as somebody published it: the buffers that llama.cpp printed, in MiB. `None`: not in the excerpt.
 struct Published {
     what: &'static str,
@@ -374,6 +388,7 @@ fn fit(memory: u64, verdict: Verdict) -> Fit {
         total_gpu: None,
         stop: Vec::new(),
         real: None,
+        real_apart: None,
     }
 }
 
@@ -391,6 +406,9 @@ fn a_fit_is_put_into_words() {
     assert_eq!(text("free"), "8.0 GB of 16.0 GB memory");
     assert!(text("really took").ends_with(", 10 % more than estimated"), "{}", text("really took"));
     assert_eq!(text("verdict"), "It fits.");
+
+    let apart = describe(&Fit { real: Some(Figure::measured(5e6)), real_apart: Some("empty".into()), ..fit(1, Verdict::Fits) });
+    assert!(apart.contains(&("really took".into(), "5.0 MB (empty)".into())), "{apart:?}");
 
     let stop = vec![ModelRef { backend: "b".into(), model: "x\u{1b}]0;".into() }, ModelRef { backend: "b".into(), model: "y".into() }];
     let full = describe(&Fit { stop, ..fit(9_000_000_000, Verdict::Full) });

@@ -58,7 +58,10 @@ pub fn describe(fit: &Fit) -> Vec<(String, String)> {
     if let Some(real) = &fit.real {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes that were measured")]
         let taken = real.value.max(0.0) as u64;
-        let beside = fit.estimate.as_ref().map(|e| off(taken, e.memory.saturating_add(e.gpu))).unwrap_or_default();
+        let beside = match &fit.real_apart {
+            Some(why) => format!(" ({why})"),
+            None => fit.estimate.as_ref().map(|e| off(taken, e.memory.saturating_add(e.gpu))).unwrap_or_default(),
+        };
         row("really took", format!("{}{beside}", bytes(taken)));
     }
     for text in fit.estimate.iter().flat_map(|estimate| &estimate.assumed) {
@@ -135,7 +138,7 @@ fn names(models: &[ModelRef]) -> String {
 #[must_use]
 pub fn together(fits: &[Fit]) -> Option<Fit> {
     let first = fits.first()?;
-    let mut all = Fit { estimate: None, unknown: None, stop: Vec::new(), real: None, ..first.clone() };
+    let mut all = Fit { estimate: None, unknown: None, stop: Vec::new(), real: None, real_apart: None, ..first.clone() };
     let mut sum = Estimate::default();
     let mut off = 0.0;
     for fit in fits {
