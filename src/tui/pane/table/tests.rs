@@ -295,6 +295,7 @@ fn what_is_big_is_looked_at_before_it_starts() {
         total_gpu: None,
         stop,
         real: None,
+        real_apart: None,
     };
     let ask = |bench: &mut Bench, reply: crate::error::Result<Reply>| {
         bench.posted();
@@ -569,5 +570,6 @@ fn unknown(name: &str) -> Fit {
         total_gpu: None,
         stop: Vec::new(),
         real: None,
+        real_apart: None,
     }
 }
