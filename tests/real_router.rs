@@ -8,6 +8,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arbour::backend::discover::{Places, discover};
 use arbour::backend::{Backend, Change, Update, channel};
 use arbour::error::{Error, Kind};
 use arbour::proto::{BackendKind, Finish, ModelState, Parameters, Role, State};
@@ -133,4 +134,12 @@ async fn what_happens_is_told_evictions_with_their_reason() {
     assert!(told.iter().any(|c| matches!(c, Change::Loading { model, .. } if model == "one")), "{told:?}");
     let evicted: Vec<&Change> = told.iter().filter(|c| matches!(c, Change::Evicted { .. })).collect();
     assert_eq!(evicted, [&Change::Evicted { model: "one".into(), room_for: Some("two".into()) }], "and not what was stopped here");
+}
+
+#[tokio::test]
+async fn is_found_as_a_llama_server() {
+    let Some((router, _place)) = router().await else { return };
+    let port: u16 = router.url().unwrap().rsplit(':').next().unwrap().parse().unwrap();
+    let looked = discover(&Places { ollama_host: None, ports: vec![port] }).await;
+    assert_eq!(looked.found.iter().map(|found| found.kind).collect::<Vec<_>>(), [Some(BackendKind::LlamaServer)]);
 }

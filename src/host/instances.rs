@@ -29,8 +29,10 @@ const KEEP_SAME: UnixMs = 60_000;
 /// What counts as a change, as a share.
 const CHANGED: f64 = 0.02;
 
+type Read = fn(&Instance) -> Option<f64>;
+
 /// The figures that are kept over time.
-const KEPT: [(&str, fn(&Instance) -> Option<f64>); 6] = [
+const KEPT: [(&str, Read); 6] = [
     ("memory", |i| i.memory.map(|f| f.value)),
     ("gpu_memory", |i| i.gpu_memory.map(|f| f.value)),
     ("cpu", |i| i.cpu.map(f64::from)),
@@ -112,7 +114,7 @@ impl Instances {
     }
 
     /// What is to be kept now: what changed, and now and then what did not.
-    fn to_keep(&mut self, at: UnixMs) -> Vec<Write> {
+    fn worth_keeping(&mut self, at: UnixMs) -> Vec<Write> {
         let mut writes = Vec::new();
         for instance in self.known.values().flatten() {
             let mut points = Vec::new();
@@ -272,7 +274,7 @@ impl Host {
         if self.instances.due.is_none() {
             return;
         }
-        let writes = self.instances.to_keep(now());
+        let writes = self.instances.worth_keeping(now());
         if writes.is_empty() || self.ending.is_some() {
             return;
         }
@@ -315,7 +317,7 @@ mod tests {
         let mut instances = Instances::default();
         let mut kept = |at: UnixMs, memory: f64| {
             instances.take("b", vec![instance("m", memory, 1)], at);
-            instances.to_keep(at).len()
+            instances.worth_keeping(at).len()
         };
         assert_eq!(kept(0, 1e9), 1, "the first");
         assert_eq!(kept(3_000, 2e9), 0, "too soon");

@@ -439,6 +439,25 @@ async fn models_are_listed_and_nothing_is_loaded() {
 }
 
 #[tokio::test]
+async fn asking_what_models_cost_loads_nothing_and_survives_nonsense() {
+    for case in KINDS {
+        let server = Scripted::start(case.dialect, Script::default());
+        let backend = make(case.kind, &server.url());
+        let instances = backend.instances().await.expect("an answer");
+        let service = matches!(case.kind, BackendKind::OpenAi | BackendKind::Anthropic);
+        assert_eq!(instances.len(), usize::from(!service), "{:?}", case.kind);
+        assert!(server.chats().is_empty() && server.server.asked().iter().all(|a| a.method == "GET"));
+        for nonsense in ["[]", "{}", "null", "7", r#"{"data":[7,null,{}],"models":[[],{"name":5}]}"#, "nonsense"] {
+            let page = Capture::made(200, "application/json", nonsense);
+            let routes = ["GET /v1/models", "GET /api/ps", "GET /api/tags", "GET /props", "GET /slots", "GET /metrics"];
+            let server = Replay::start(&routes.map(|route| (route, page.clone())));
+            let told = make(case.kind, &server.url()).instances().await;
+            assert!(told.is_err() || told.is_ok_and(|instances| instances.is_empty()), "{:?} {nonsense}", case.kind);
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_shown_is_what_is_sent() {
     for case in KINDS {
         let server = Scripted::start(case.dialect, Script::default());

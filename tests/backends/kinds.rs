@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arbour::backend::channel;
 use arbour::error::Kind;
-use arbour::proto::{BackendKind, Finish, ModelState, Parameters, Role, State};
+use arbour::proto::{BackendKind, Finish, ModelState, Parameters, Role, Source, State};
 use serde_json::json;
 
 use super::support::hear::{hear, hi, make, request};
@@ -57,6 +57,37 @@ async fn ollama_tells_the_context_that_is_in_force() {
     ]);
     let model = make(BackendKind::Ollama, &bare.url()).model("smollm2:135m").await.unwrap();
     assert_eq!((model.context, model.context_max), (Some(4096), Some(131_072)), "what Ollama takes when nothing is said");
+}
+
+#[tokio::test]
+async fn ollama_tells_what_its_models_cost_and_lies_are_not_believed() {
+    let ps = |models: serde_json::Value| {
+        let server = Replay::start(&[("GET /api/ps", Capture::made(200, "application/json", &json!({ "models": models }).to_string()))]);
+        let backend = make(BackendKind::Ollama, &server.url());
+        async move {
+            let instances = backend.instances().await;
+            drop(server);
+            instances.unwrap()
+        }
+    };
+    let honest = json!([{ "name": "a", "size": 5_000_000_000_u64, "size_vram": 4_000_000_000_u64, "context_length": 8192,
+                          "expires_at": "2026-11-23T03:00:00Z" }]);
+    let instance = ps(honest).await.remove(0);
+    let bytes = (instance.memory.map(|f| f.value), instance.gpu_memory.map(|f| f.value));
+    assert_eq!(bytes, (Some(1e9), Some(4e9)), "what lies on GPUs takes no memory of the machine");
+    assert_eq!((instance.context, instance.gpu_share()), (Some(8192), Some(0.8)));
+    assert!(instance.expires.is_some() && instance.memory.is_some_and(|f| f.source == Source::Server));
+    let lies = json!([
+        { "name": "more on the GPU than there is", "size": 10, "size_vram": 99 },
+        { "name": "negative", "size": -5, "size_vram": "many" },
+        { "name": "" }, 7, null,
+    ]);
+    let instances = ps(lies).await;
+    assert_eq!(instances.len(), 2, "{instances:?}");
+    assert_eq!((instances[0].memory.map(|f| f.value), instances[0].gpu_memory), (Some(10.0), None));
+    assert_eq!((instances[1].memory, instances[1].gpu_memory), (None, None));
+    let many: Vec<_> = (0..10_000).map(|n| json!({ "name": format!("m{n}"), "size": 1 })).collect();
+    assert_eq!(ps(json!(many)).await.len(), 64);
 }
 
 #[tokio::test]
