@@ -378,10 +378,12 @@ fn models_are_listed_and_shown() {
         &json!({
             "name": "scripted", "backend": "work", "kind": "llama-server", "state": "loaded", "size_bytes": 98_000_000,
             "quantisation": "Q4_1", "context": 4096, "context_max": 8192, "family": model["family"], "capabilities": model["capabilities"],
-            "memory_bytes": null, "gpu_bytes": null, "expires": null, "favourite": false, "groups": [], "error": null,
+            "memory_bytes": null, "gpu_bytes": null, "expires": null, "favourite": false, "hidden": false, "pinned": false, "groups": [],
+            "tags": [], "note": "", "preset": null, "load": null, "request": null, "settings": {}, "runs": 0, "failed_runs": 0,
+            "last_used": null, "tokens_per_s": null, "ttft_ms": null, "error": null,
         })
     );
-    assert_eq!(home.run(&["models", "show", "scripted", "--json"]).ok().json(), *model);
+    assert_eq!(home.run(&["models", "show", "scripted", "--json"]).ok().json()["name"], "scripted");
     let table = home.run(&["models"]).ok().out;
     assert!(table.lines().any(|l| l.starts_with("scripted ") && l.contains("98.0 MB") && l.contains("loaded")), "{table}");
     assert_eq!(home.run(&["models", "show", "nope"]).code, 2);
@@ -401,6 +403,79 @@ fn a_model_is_started_and_stopped_where_the_backend_can() {
     let stop = home.run(&["models", "stop", "scripted"]);
     assert_eq!(stop.code, 1, "llama-server cannot: {stop:?}");
     assert!(stop.err.starts_with("arbour: "), "{stop:?}");
+}
+
+#[test]
+fn models_are_ordered_and_found_by_what_is_kept_about_them() {
+    let (_server, home) = speaking("ok");
+    let kept = |home: &Home| home.run(&["models", "ls", "--all", "--json"]).ok().json()[0].clone();
+    home.run(&["models", "fav", "scripted"]).ok();
+    home.run(&["models", "pin", "work/scripted"]).ok();
+    let tagged = home.run(&["models", "tag", "Code", "--filter", "kind:llama-server"]).ok();
+    assert!(tagged.err.contains("work/scripted is tagged Code.") && tagged.out.is_empty(), "{tagged:?}");
+    home.run(&["models", "tag", "code", "scripted"]).ok();
+    home.run(&["models", "group", "daily \u{1b}[31muse", "scripted"]).ok();
+    home.run(&["models", "note", "scripted", "good", "at", "tests"]).ok();
+    let model = kept(&home);
+    assert_eq!((&model["favourite"], &model["pinned"], &model["tags"]), (&json!(true), &json!(true), &json!(["Code"])));
+    assert_eq!(model["note"], "good at tests");
+    assert!(model["groups"][0].as_str().is_some_and(|name| name.starts_with("daily ") && !name.contains('\u{1b}')), "{model}");
+    assert_eq!(home.run(&["models", "note", "scripted"]).ok().out, "good at tests\n");
+    let groups = home.run(&["models", "groups", "--json"]).ok().json();
+    assert_eq!((&groups[0]["name"], &groups[0]["models"][0]["name"]), (&model["groups"][0], &json!("scripted")));
+    let table = home.run(&["models"]).ok().out;
+    assert!(table.contains("★ scripted") && table.contains("#Code"), "{table}");
+
+    let found = |filter: &[&str]| {
+        let arguments: Vec<&str> = ["models", "ls", "--json"].iter().chain(filter).copied().collect();
+        home.run(&arguments).ok().json().as_array().map(Vec::len)
+    };
+    assert_eq!((found(&["tag:code", "fav"]), found(&["tag:other"]), found(&["--filter", "!tag:code"])), (Some(1), Some(0), Some(0)));
+    home.run(&["models", "filters", "--save", "mine", "tag:code"]).ok();
+    assert_eq!(home.run(&["models", "filters", "--json"]).ok().json(), json!([{ "name": "mine", "filter": "tag:code" }]));
+    assert_eq!(found(&["@mine"]), Some(1));
+    home.run(&["models", "filters", "--rm", "mine"]).ok();
+    assert_eq!(home.run(&["models", "ls", "@mine"]).code, 2);
+
+    home.run(&["models", "hide", "scripted"]).ok();
+    assert_eq!((found(&[]), found(&["--all"]), found(&["hidden:yes"])), (Some(0), Some(1), Some(1)));
+    for opposite in [&["unhide"][..], &["unfav"], &["unpin"], &["untag", "CODE"], &["ungroup", groups[0]["name"].as_str().unwrap_or("")]] {
+        let arguments: Vec<&str> = ["models"].iter().chain(opposite).copied().chain(["scripted"]).collect();
+        home.run(&arguments).ok();
+    }
+    home.run(&["models", "note", "scripted", ""]).ok();
+    let bare = kept(&home);
+    let empty = ["favourite", "pinned", "hidden"].iter().all(|key| bare[key] == false) && bare["tags"] == json!([]) && bare["note"] == "";
+    assert!(empty && bare["groups"] == json!([]), "{bare}");
+
+    assert_eq!(home.run(&["models", "fav"]).code, 2, "nobody is named");
+    assert_eq!(home.run(&["models", "fav", "nope"]).code, 2);
+    assert_eq!(home.run(&["models", "ls", "--sort", "colour"]).code, 2);
+    assert_eq!(home.run(&["models", "tag", " ", "scripted"]).code, 2);
+    home.run(&["ask", "hi"]).ok();
+    let used = home.run(&["models", "ls", "--sort", "-runs", "--json"]).ok().json()[0].clone();
+    assert_eq!((&used["runs"], &used["failed_runs"]), (&json!(1), &json!(0)));
+    assert!(used["last_used"].is_string() && used["ttft_ms"].is_number(), "{used}");
+}
+
+#[test]
+fn many_are_started_and_what_failed_is_said() {
+    let one = Scripted::start(Dialect::Ollama, Script::says("ok"));
+    let other = Scripted::start(Dialect::LlamaServer, Script::says("ok"));
+    let home =
+        Home::with_config(&format!("{QUIET}{}{}", backend("can", "ollama", &one.url()), backend("cannot", "llama-server", &other.url())));
+    let said = home.run(&["models", "start", "can/scripted:latest", "cannot/scripted", "--keep-alive", "10m"]).ok();
+    assert!(said.err.contains("can/scripted:latest: started\n") && said.err.contains("2 of 2 models started."), "{said:?}");
+    assert_eq!(home.run(&["models", "start", "can/scripted", "--keep-alive", "soon"]).code, 2);
+    let said = home.run(&["models", "stop", "can/scripted:latest", "cannot/scripted", "--json"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("1 of 2 models stopped; 1 failed: cannot/scripted:"), "{said:?}");
+    let items = said.json();
+    assert_eq!((&items[0]["state"], &items[0]["error"], &items[1]["state"]), (&json!("done"), &json!(null), &json!("failed")));
+    assert!(items[1]["error"]["message"].is_string(), "{items}");
+    let stopped = home.run(&["models", "stop", "--filter", "backend:can"]).ok();
+    assert!(stopped.err.contains("can/scripted:latest is stopped."), "{stopped:?}");
+    assert_eq!(home.run(&["models", "stop"]).code, 2);
 }
 
 #[test]
@@ -597,11 +672,17 @@ fn the_names_of_json_are_documented() {
     // Nobody listens there: it fails at once, and is listed.
     home.run(&["models", "pull", "http://127.0.0.1:1/x.gguf"]);
     let pulls = home.run(&["models", "pulls", "--json"]).ok().json();
+    home.run(&["models", "group", "daily", "scripted"]).ok();
+    home.run(&["models", "filters", "--save", "mine", "tag:code"]).ok();
+    let groups = home.run(&["models", "groups", "--json"]).ok().json();
+    let filters = home.run(&["models", "filters", "--json"]).ok().json();
     let name = models[0]["name"].as_str().expect("a name").to_owned();
     let shown = home.run(&["models", "show", &name, "--json"]).ok().json();
     let fits = home.run(&["models", "fit", &name, "--json"]).ok().json();
     let mut missing = Vec::new();
     for value in [
+        &groups[0],
+        &filters[0],
         &shown,
         &fits,
         &fits["fits"][0],

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use models::{Models, ModelsCommand, PullsCommand};
+pub use models::{Ls, Models, ModelsCommand, Named, PullsCommand, Start, Which};
 pub use presets::{Presets, PresetsCommand};
 
 /// A terminal home for language models: run them, talk with them in trees, watch them work.

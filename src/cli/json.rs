@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use crate::core::Doc;
 use crate::error::Error;
 use crate::proto::{
-    Content, ConversationRow, Download, EstimatePart, Figure, Figures, Finish, Fit, Inspection, Instance, Layer, ModelInfo, Node, Part,
-    Run, SearchHit, UnixMs, content_text,
+    Content, ConversationRow, Download, EstimatePart, Figure, Figures, Finish, Fit, Inspection, Instance, JobItem, Layer, ModelInfo,
+    ModelUse, Node, Part, Run, SearchHit, UnixMs, content_text,
 };
 
 /// A moment as `2026-11-22T10:02:03.456Z`.
@@ -17,7 +17,17 @@ pub fn time(at: UnixMs) -> Value {
     jiff::Timestamp::from_millisecond(at).map_or(Value::Null, |stamp| Value::String(format!("{stamp:.3}")))
 }
 
+/// A model of which it was not asked what its runs say.
 pub fn model(model: &ModelInfo) -> Value {
+    described(model, None)
+}
+
+/// A model with what its runs say.
+pub fn model_used(model: &ModelInfo, uses: &ModelUse) -> Value {
+    described(model, Some(uses))
+}
+
+fn described(model: &ModelInfo, uses: Option<&ModelUse>) -> Value {
     json!({
         "name": model.name,
         "backend": model.backend,
@@ -33,7 +43,20 @@ pub fn model(model: &ModelInfo) -> Value {
         "gpu_bytes": model.gpu_bytes,
         "expires": model.expires.map(time),
         "favourite": model.card.favourite,
-        "groups": [],
+        "hidden": model.card.hidden,
+        "pinned": model.card.pinned,
+        "groups": model.card.groups,
+        "tags": model.card.tags,
+        "note": model.card.note,
+        "preset": model.card.preset,
+        "load": model.card.load,
+        "request": model.card.request,
+        "settings": model.card.parameters,
+        "runs": uses.map(|uses| uses.runs),
+        "failed_runs": uses.map(|uses| uses.failed),
+        "last_used": uses.and_then(|uses| uses.last).map(time),
+        "tokens_per_s": uses.and_then(|uses| uses.tokens_per_s).map(number),
+        "ttft_ms": uses.and_then(|uses| uses.ttft_ms).map(number),
         "error": model.error.as_ref().map(error),
     })
 }
@@ -107,6 +130,16 @@ pub fn fit(fit: &Fit) -> Value {
         "stop": fit.stop.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "real_bytes": fit.real.map(|figure| number(figure.value)),
         "parameters": fit.parameters,
+    })
+}
+
+/// One model of a job.
+pub fn item(item: &JobItem) -> Value {
+    json!({
+        "name": item.model.model,
+        "backend": item.model.backend,
+        "state": item.state,
+        "error": item.error.as_ref().map(error),
     })
 }
 
@@ -288,9 +321,13 @@ mod tests {
             json!({
                 "name": "qwen3:8b", "backend": "work", "kind": "llama-server", "state": "unknown", "size_bytes": null,
                 "quantisation": null, "context": null, "context_max": null, "family": null, "capabilities": [],
-                "memory_bytes": null, "gpu_bytes": null, "expires": null, "favourite": false, "groups": [], "error": null,
+                "memory_bytes": null, "gpu_bytes": null, "expires": null, "favourite": false, "hidden": false, "pinned": false,
+                "groups": [], "tags": [], "note": "", "preset": null, "load": null, "request": null, "settings": {}, "runs": null,
+                "failed_runs": null, "last_used": null, "tokens_per_s": null, "ttft_ms": null, "error": null,
             })
         );
+        let unused = model_used(&ModelInfo::named("work", BackendKind::LlamaServer, "qwen3:8b"), &ModelUse::default());
+        assert_eq!((&unused["runs"], &unused["last_used"]), (&json!(0), &Value::Null), "asked for, and none");
     }
 
     #[test]

@@ -14,13 +14,7 @@ pub struct Models {
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
     /// List them (also without a subcommand)
-    Ls {
-        /// Only those whose name contains this
-        filter: Option<String>,
-        /// One JSON value: an array of models
-        #[arg(long)]
-        json: bool,
-    },
+    Ls(Ls),
     /// What the loaded ones cost to run now: memory, GPU, context, slots, queue
     Ps {
         /// One JSON value: an array of instances
@@ -73,20 +67,63 @@ is stopped, and nothing is kept from being started, because of an estimate.")]
         #[arg(long)]
         json: bool,
     },
-    /// Load one into memory
-    Start {
-        model: String,
-        /// A load setting, such as context=8192 or keep_alive=30m
-        #[arg(long = "set", value_name = "KEY=VALUE")]
-        set: Vec<String>,
-        /// One JSON value: the model
+    /// Load models into memory, one after the other
+    Start(Start),
+    /// Take models out of memory
+    Stop {
+        #[command(flatten)]
+        which: Which,
+        /// All that are loaded
+        #[arg(long, conflicts_with_all = ["models", "filter"])]
+        all: bool,
+        /// One JSON value: the model, or of several how each ended
         #[arg(long)]
         json: bool,
     },
-    /// Take one out of memory
-    Stop {
+    /// Make favourites: they stand first
+    Fav(Which),
+    /// No favourites any more
+    Unfav(Which),
+    /// Keep out of lists; `ls --all` shows them
+    Hide(Which),
+    /// Show in lists again
+    Unhide(Which),
+    /// Never unload to make room, nor when idle
+    Pin(Which),
+    /// May be unloaded again
+    Unpin(Which),
+    /// Tag models
+    Tag(Named),
+    /// Take a tag off models
+    Untag(Named),
+    /// Put models into a group
+    Group(Named),
+    /// Take models out of a group
+    Ungroup(Named),
+    /// Note something about a model; without a text, print the note
+    Note {
         model: String,
-        /// One JSON value: the model
+        /// "" takes the note away
+        #[arg(value_name = "TEXT")]
+        text: Vec<String>,
+    },
+    /// The groups, and what is in them
+    Groups {
+        /// One JSON value: [{name, models, load, request}]
+        #[arg(long)]
+        json: bool,
+    },
+    /// The saved filters: list, save, forget
+    Filters {
+        /// Save FILTER under this name
+        #[arg(long, value_name = "NAME", requires = "filter")]
+        save: Option<String>,
+        /// Forget the filter of this name
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["save", "filter"])]
+        rm: Option<String>,
+        #[arg(value_name = "FILTER", requires = "save")]
+        filter: Vec<String>,
+        /// One JSON value: [{name, filter}]
         #[arg(long)]
         json: bool,
     },
@@ -172,4 +209,67 @@ pub enum PullsCommand {
         #[arg(required = true, value_name = "KEY")]
         keys: Vec<String>,
     },
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct Ls {
+    /// Only those that it fits, such as: qwen state:loaded size:<8G !tag:old, or @NAME for a saved one
+    #[arg(value_name = "FILTER")]
+    pub words: Vec<String>,
+    /// The same, in one argument
+    #[arg(long, value_name = "FILTER", conflicts_with = "words")]
+    pub filter: Option<String>,
+    /// By which column: name, backend, state, family, size, quant, context, used, runs, speed, ttft; a - before it turns it round
+    #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
+    pub sort: Option<String>,
+    /// Hidden ones too
+    #[arg(long)]
+    pub all: bool,
+    /// One JSON value: an array of models
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+How each is doing stands on standard error, and at the end what failed and why. Exit code 1 if any failed. C-c cancels: what is being
+loaded is dropped, what waits does not begin. A closed terminal leaves it running.")]
+pub struct Start {
+    #[command(flatten)]
+    pub which: Which,
+    /// The context to load with, in tokens
+    #[arg(long, value_name = "TOKENS")]
+    pub context: Option<String>,
+    /// How long it stays loaded after its last answer: 30s, 10m, 1h, 0, or -1 for ever
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub keep_alive: Option<String>,
+    /// A load setting, such as context=8192
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Ask nothing, also when it is not expected to fit
+    #[arg(long)]
+    pub anyway: bool,
+    /// One JSON value: the model, or of several how each ended
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which models.
+#[derive(Debug, Clone, Args)]
+pub struct Which {
+    /// Names: backend/model, or any part that is unique
+    #[arg(value_name = "MODEL")]
+    pub models: Vec<String>,
+    /// All that this fits, such as: family:qwen3 size:<8G, or @NAME for a saved one
+    #[arg(long, value_name = "FILTER", conflicts_with = "models")]
+    pub filter: Option<String>,
+}
+
+/// A group or tag, and which models.
+#[derive(Debug, Clone, Args)]
+pub struct Named {
+    /// The group or tag
+    pub name: String,
+    #[command(flatten)]
+    pub which: Which,
 }

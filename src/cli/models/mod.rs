@@ -1,8 +1,10 @@
 //! `arbour models`: what every backend has, and what can be done with it. One file for each family of subcommands.
 
+mod choose;
 mod fit;
 mod load;
 mod ls;
+mod order;
 mod ps;
 mod pull;
 mod pulls;
@@ -10,28 +12,40 @@ mod remove;
 mod set;
 mod show;
 
-use super::args::{Models, ModelsCommand};
-use super::ask::parse_parameters;
+use super::args::{Ls, Models, ModelsCommand, Named, Start};
 use super::context::Context;
 use super::session::Session;
 use crate::core::names;
 use crate::error::{Error, Kind, Result};
-use crate::proto::{ModelInfo, ModelRef, ModelState};
+use crate::proto::{CardChange, ModelInfo, ModelRef};
 
 pub async fn run(context: &Context, models: Models) -> Result<u8> {
     let all = models.json;
-    match models.command.unwrap_or(ModelsCommand::Ls { filter: None, json: all }) {
-        ModelsCommand::Ls { filter, json } => ls::list(context, filter.as_deref(), json || all).await,
-        ModelsCommand::Ps { json } => ps::list(context, json || all).await,
+    match models.command.unwrap_or_else(|| ModelsCommand::Ls(Ls { json: all, ..Ls::default() })) {
+        ModelsCommand::Ls(ls) => ls::list(context, &Ls { json: ls.json || all, ..ls }).await,
         ModelsCommand::Show { model, json } => show::show(context, &model, json || all).await,
+        ModelsCommand::Ps { json } => ps::list(context, json || all).await,
         ModelsCommand::Fit { models, context: tokens, kv_type, gpu_layers, json } => {
             fit::fit(context, &models, fit::settings(tokens, kv_type, gpu_layers), json || all).await
         }
-        ModelsCommand::Start { model, set, json } => load::start(context, &model, parse_parameters(&set)?, json || all).await,
         ModelsCommand::Set { model, set, load, request, preset, json } => {
             set::set(context, &model, set::Changes { set, load, request, preset }, json || all).await
         }
-        ModelsCommand::Stop { model, json } => load::stop(context, &model, json || all).await,
+        ModelsCommand::Start(start) => load::start(context, &Start { json: start.json || all, ..start }).await,
+        ModelsCommand::Stop { which, all: every, json } => load::stop(context, &which, every, json || all).await,
+        ModelsCommand::Fav(which) => order::set(context, &which, CardChange::Favourite(true)).await,
+        ModelsCommand::Unfav(which) => order::set(context, &which, CardChange::Favourite(false)).await,
+        ModelsCommand::Hide(which) => order::set(context, &which, CardChange::Hidden(true)).await,
+        ModelsCommand::Unhide(which) => order::set(context, &which, CardChange::Hidden(false)).await,
+        ModelsCommand::Pin(which) => order::set(context, &which, CardChange::Pinned(true)).await,
+        ModelsCommand::Unpin(which) => order::set(context, &which, CardChange::Pinned(false)).await,
+        ModelsCommand::Tag(Named { name, which }) => order::set(context, &which, CardChange::Tag { name, on: true }).await,
+        ModelsCommand::Untag(Named { name, which }) => order::set(context, &which, CardChange::Tag { name, on: false }).await,
+        ModelsCommand::Group(Named { name, which }) => order::set(context, &which, CardChange::Group { name, member: true }).await,
+        ModelsCommand::Ungroup(Named { name, which }) => order::set(context, &which, CardChange::Group { name, member: false }).await,
+        ModelsCommand::Note { model, text } => order::note(context, &model, text).await,
+        ModelsCommand::Groups { json } => order::groups(context, json || all).await,
+        ModelsCommand::Filters { save, rm, filter, json } => order::filters(context, save, rm, &filter.join(" "), json || all).await,
         ModelsCommand::Pull { sources, to, detach, via, json } => {
             let wanted = pull::Wanted { to: to.unwrap_or_default(), pip: via.is_some(), detach, json: json || all };
             pull::pull(context, &sources, wanted).await
@@ -39,18 +53,6 @@ pub async fn run(context: &Context, models: Models) -> Result<u8> {
         ModelsCommand::Pulls { command, json } => pulls::run(context, command, json || all).await,
         ModelsCommand::Rm { models, yes, json } => remove::remove(context, &models, yes, json || all).await,
         ModelsCommand::Cp { model, name, json } => remove::copy(context, &model, &name, json || all).await,
-    }
-}
-
-fn word(state: ModelState) -> &'static str {
-    match state {
-        ModelState::Unloaded => "unloaded",
-        ModelState::Loading => "loading",
-        ModelState::Loaded => "loaded",
-        ModelState::Sleeping => "sleeping",
-        ModelState::Downloading => "downloading",
-        ModelState::Failed => "failed",
-        ModelState::Unknown => "unknown",
     }
 }
 
