@@ -430,7 +430,7 @@ fn models_are_ordered_and_found_by_what_is_kept_about_them() {
         let arguments: Vec<&str> = ["models", "ls", "--json"].iter().chain(filter).copied().collect();
         home.run(&arguments).ok().json().as_array().map(Vec::len)
     };
-    assert_eq!((found(&["tag:code", "fav"]), found(&["tag:other"]), found(&["--filter", "!tag:code"])), (Some(1), Some(0), Some(0)));
+    assert_eq!((found(&["tag:code", "fav:"]), found(&["tag:other"]), found(&["--filter", "!tag:code"])), (Some(1), Some(0), Some(0)));
     home.run(&["models", "filters", "--save", "mine", "tag:code"]).ok();
     assert_eq!(home.run(&["models", "filters", "--json"]).ok().json(), json!([{ "name": "mine", "filter": "tag:code" }]));
     assert_eq!(found(&["@mine"]), Some(1));
@@ -438,7 +438,7 @@ fn models_are_ordered_and_found_by_what_is_kept_about_them() {
     assert_eq!(home.run(&["models", "ls", "@mine"]).code, 2);
 
     home.run(&["models", "hide", "scripted"]).ok();
-    assert_eq!((found(&[]), found(&["--all"]), found(&["hidden:yes"])), (Some(0), Some(1), Some(1)));
+    assert_eq!((found(&[]), found(&["--all"]), found(&["hidden:"])), (Some(0), Some(1), Some(1)));
     for opposite in [&["unhide"][..], &["unfav"], &["unpin"], &["untag", "CODE"], &["ungroup", groups[0]["name"].as_str().unwrap_or("")]] {
         let arguments: Vec<&str> = ["models"].iter().chain(opposite).copied().chain(["scripted"]).collect();
         home.run(&arguments).ok();

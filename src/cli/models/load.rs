@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::args::{Start, Which};
 use super::super::ask::parse_parameters;
 use super::super::context::{Context, Interrupted};
-use super::super::session::Session;
+use super::super::session::{Session, Step};
 use super::super::status::StatusLine;
 use super::super::{json as public, output, plain};
 use super::choose::{choose, now};
@@ -142,8 +142,12 @@ async fn wait(session: &mut Session, id: JobId, status: &mut StatusLine) -> Resu
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
         let Some(job) = session.replica.jobs.get(&id) else {
-            return Err(Error::new(Kind::HostGone, "The host ended in the middle of it.")
-                .hint("`arbour models ls` says how far it came; run the same again for the rest."));
+            // That it has begun is on the way; a host that began anew does not know of it.
+            if matches!(session.next().await?, Step::Restored) && !session.replica.jobs.contains_key(&id) {
+                return Err(Error::new(Kind::HostGone, "The host ended in the middle of it.")
+                    .hint("`arbour models ls` says how far it came; run the same again for the rest."));
+            }
+            continue;
         };
         told.resize(job.items.len(), false);
         let mut done = 0;
