@@ -77,7 +77,8 @@ impl Host {
     }
 
     /// What a model is loaded with: its own load settings, and over them what was asked for.
-    pub(super) fn start_with(&self, model: &ModelRef, over: &Parameters) -> Act {
+    pub(super) fn start_with(&mut self, model: &ModelRef, over: &Parameters) -> Act {
+        self.keeps(model, over);
         let mut parameters = self.load_settings(model);
         parameters.0.extend(over.0.clone());
         Act::Start(parameters)

@@ -12,6 +12,7 @@ use super::backends::Backends;
 use super::downloads::Downloads;
 use super::effects::LAST_CONVERSATION;
 use super::fitting::Fitting;
+use super::idle::Idle;
 use super::instances::Instances;
 use super::jobs;
 use super::life::Life;
@@ -91,6 +92,7 @@ pub(super) struct Host {
     pub(super) last_ttft: Option<f64>,
     pub(super) acts: Acts,
     pub(super) jobs: Schedule,
+    pub(super) idle: Idle,
     /// Backends that are to be asked soon: many acts at once cost one question each second.
     pub(super) soon: BTreeMap<String, Instant>,
     /// What people keep about models, listed or not.
@@ -168,6 +170,7 @@ impl Host {
             last_ttft: None,
             acts: Acts::default(),
             jobs: Schedule::default(),
+            idle: Idle::default(),
             soon: BTreeMap::new(),
             cards,
             uses_wanted: false,
@@ -210,7 +213,7 @@ impl Host {
             let left = u64::try_from(expires - now()).unwrap_or(0);
             Instant::now() + Duration::from_millis(left) + EXPIRED
         });
-        let (soon, tell) = (self.soon.values().min().copied(), self.jobs.due());
+        let (soon, tell, idle) = (self.soon.values().min().copied(), self.jobs.due(), self.idle.next());
         tokio::select! {
             biased;
             reason = ends.recv() => self.ending = reason.or(self.ending.take()),
@@ -223,6 +226,7 @@ impl Host {
             () = at(self.instances.due()) => self.ask_instances(),
             () = at(expiry) => self.look_after_expired(),
             () = at(soon) => self.look_at_those(),
+            () = at(idle) => self.unload_idle(),
             () = at(tell) => {}
             () = tokio::time::sleep_until(wake) => {}
         }
@@ -272,7 +276,12 @@ impl Host {
 
     /// Whether something goes on that outlives clients.
     pub(super) fn is_working(&self) -> bool {
-        !self.runs.is_empty() || self.is_fetching() || self.backends.has_started() || self.is_acting() || !self.debt.is_empty()
+        !self.runs.is_empty()
+            || self.is_fetching()
+            || self.backends.has_started()
+            || self.is_acting()
+            || self.idle.next().is_some()
+            || !self.debt.is_empty()
     }
 
     /// Starts a task whose panic becomes an event.
@@ -329,6 +338,7 @@ impl Host {
             Message::TakeUp => self.take_up().await,
             Message::Pip(there) => self.pip_is(there),
             Message::Used(uses) => self.tell_uses(uses),
+            Message::Idle { model, busy } => self.is_idle(&model, busy),
             Message::Settle => self.go_on_waiting().await,
         }
     }

@@ -23,6 +23,7 @@ impl Host {
         self.seq += 1;
         let event = Arc::new(Event { seq: self.seq, at: now(), kind });
         self.machine.replica.apply(&event);
+        self.mind(&event.kind);
         self.seats.fan_out(&event, &self.machine);
     }
 
@@ -234,10 +235,12 @@ impl Host {
             });
             return;
         };
+        let mut parameters = start.parameters;
+        self.keeps_asked(&start.model, &mut parameters);
         let request = Request {
-            model: start.model.model,
+            model: start.model.model.clone(),
             messages: start.messages,
-            parameters: start.parameters,
+            parameters,
             continues: start.continues,
             conversation: start.conversation.to_string(),
         };
@@ -245,6 +248,7 @@ impl Host {
         let work = Work { node, backend, request, accepted: Instant::now(), inbox: self.inbox.clone() };
         let task = self.runs.begin(work);
         self.spawn(Whose::Run(node), task);
+        self.mind_again(&start.model);
     }
 
     /// Why a backend cannot be asked.
@@ -272,6 +276,7 @@ impl Host {
             self.machine.evict();
         }
         if let Some(model) = model.filter(|_| self.ending.is_none()) {
+            self.mind_again(&model);
             self.after_run(&model.backend, unreachable);
             self.used(model);
         }

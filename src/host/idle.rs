@@ -17,6 +17,9 @@ use super::driver::{Host, Whose, now};
 use crate::core::parameters::seconds;
 use crate::proto::{EventKind, ModelInfo, ModelRef, ModelState, Parameters, UnixMs};
 
+/// A model that others use is looked at again after this time at the soonest.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// How long a model stays loaded after its last use; `None`: for ever.
 type Keep = Option<Duration>;
 
@@ -25,13 +28,15 @@ struct Loaded {
     keep: Keep,
     at_work: bool,
     pinned: bool,
+    /// Its time was over once: it is not tried again before it was used again.
+    tried: bool,
     /// When its time is over; the same for people.
     due: Option<(Instant, UnixMs)>,
 }
 
 impl Loaded {
     fn reckon(&mut self, now: Instant, clock: UnixMs) {
-        let keep = self.keep.filter(|_| !self.at_work && !self.pinned);
+        let keep = self.keep.filter(|_| !self.at_work && !self.pinned && !self.tried);
         let due = keep.map(|keep| self.used + keep);
         if due != self.due.map(|(due, _)| due) {
             self.due = due.map(|due| (due, clock + i64::try_from(due.saturating_duration_since(now).as_millis()).unwrap_or(i64::MAX)));
@@ -57,19 +62,20 @@ struct Facts {
 impl Idle {
     /// The model is loaded, and stands so.
     fn seen(&mut self, model: &ModelRef, facts: &Facts, now: Instant, clock: UnixMs) {
-        let fresh = || Loaded { used: now, keep: None, at_work: false, pinned: false, due: None };
+        let fresh = || Loaded { used: now, keep: None, at_work: false, pinned: false, tried: false, due: None };
         let known = self.loaded.entry(model.clone()).or_insert_with(fresh);
         if known.at_work || facts.at_work {
-            known.used = now;
+            (known.used, known.tried) = (now, false);
         }
         (known.keep, known.at_work, known.pinned) = (facts.keep, facts.at_work, facts.pinned);
         known.reckon(now, clock);
     }
 
-    /// It was used until now.
+    /// Others use it now: it is looked at again after its time, however short that is not at once.
     fn used(&mut self, model: &ModelRef, now: Instant, clock: UnixMs) {
         if let Some(known) = self.loaded.get_mut(model) {
-            known.used = now;
+            let short = known.keep.map_or(Duration::ZERO, |keep| LOOK.saturating_sub(keep));
+            (known.used, known.tried) = (now + short, false);
             known.reckon(now, clock);
         }
     }
@@ -84,8 +90,7 @@ impl Idle {
         let mut due = Vec::new();
         for (model, known) in &mut self.loaded {
             if known.due.is_some_and(|(at, _)| at <= now) {
-                known.keep = None;
-                known.due = None;
+                (known.tried, known.due) = (true, None);
                 due.push(model.clone());
             }
         }
@@ -112,20 +117,23 @@ fn keep(text: &str) -> Keep {
 }
 
 impl Host {
-    /// A model is started, or asked, with these parameters.
-    pub(super) fn keeps(&mut self, model: &ModelRef, parameters: &Parameters) {
-        match written(parameters) {
+    /// A model is started with these parameters, over its own.
+    pub(super) fn keeps(&mut self, model: &ModelRef, over: &Parameters) {
+        match written(over) {
             Some(text) => drop(self.idle.told.insert(model.clone(), text)),
             None => drop(self.idle.told.remove(model)),
         }
     }
 
-    /// A request that says nothing of how long its model stays loaded says what the model was started with.
-    pub(super) fn keep_as_started(&self, model: &ModelRef, parameters: &mut Parameters) {
-        if let Some(text) = self.idle.told.get(model)
-            && !parameters.0.contains_key("keep_alive")
-        {
-            parameters.0.insert("keep_alive".to_owned(), text.clone().into());
+    /// A model is asked. What the request says of how long it stays loaded holds from now on; one that says nothing says what the
+    /// model was started with.
+    pub(super) fn keeps_asked(&mut self, model: &ModelRef, parameters: &mut Parameters) {
+        match (written(parameters), self.idle.told.get(model)) {
+            (Some(text), _) if self.minds(&model.backend) => drop(self.idle.told.insert(model.clone(), text)),
+            (None, Some(text)) if !self.minds(&model.backend) => {
+                parameters.0.insert("keep_alive".to_owned(), text.clone().into());
+            }
+            _ => {}
         }
     }
 
@@ -263,7 +271,10 @@ mod tests {
         }
         assert!(idle.take_due(at(29)).is_empty());
         assert_eq!(idle.take_due(at(54)), [model.clone()]);
+        idle.seen(&model, &facts("0", false, false), at(60), 60_000);
         assert!(idle.take_due(at(99)).is_empty() && idle.next().is_none(), "said once");
+        idle.used(&model, at(99), 0);
+        assert_eq!(idle.next(), Some(at(100)), "others use it: not at once again");
         idle.seen(&model, &facts("10s", true, false), at(100), 0);
         idle.seen(&model, &facts("10s", false, false), at(101), 101_000);
         assert_eq!((idle.next(), idle.expires(&model)), (Some(at(111)), Some(111_000)));

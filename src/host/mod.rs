@@ -12,6 +12,7 @@ mod downloads;
 mod driver;
 mod effects;
 mod fitting;
+mod idle;
 mod instances;
 mod jobs;
 mod life;
@@ -124,6 +125,11 @@ pub(crate) enum Message {
     TakeUp,
     /// Whether pip is there.
     Pip(bool),
+    /// A model was not used for so long as it was to stay; `busy`: others use it.
+    Idle {
+        model: ModelRef,
+        busy: bool,
+    },
     /// What the runs of models say now.
     Used(Vec<(ModelRef, ModelUse)>),
     /// The first look at the backends is over: what waited for it can go on.

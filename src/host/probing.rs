@@ -160,6 +160,9 @@ impl Host {
             slot.started.retain(|started| models.iter().any(|model| model.name == *started && alive(model.state)));
             slot.expires = models.iter().filter(|model| alive(model.state)).filter_map(|model| model.expires).min();
         }
+        for model in &mut models {
+            model.expires = self.idle.expires(&model.reference()).or(model.expires);
+        }
         if !self.machine.replica.models.iter().filter(|known| known.backend == name).eq(&models) {
             self.emit(EventKind::Models { backend: name.to_owned(), models });
         }

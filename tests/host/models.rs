@@ -331,3 +331,74 @@ async fn what_runs_say_is_told_to_those_who_asked() {
     assert_eq!(guest.node(conversation, answer).unwrap().state, State::Done);
     stage.end().await;
 }
+
+#[tokio::test]
+async fn an_idle_model_is_unloaded_when_its_time_is_over_and_not_before() {
+    let herd = Herd::new(names(3), ModelState::Unloaded);
+    let stage = stage(&herd).await;
+    let mut guest = stage.guest().await;
+    let set = |model: &str, change: CardChange| Command::SetCards { models: vec![reference(model)], change };
+    let start = |model: &str, keep: &str| {
+        let parameters = Parameters([("keep_alive".to_owned(), json!(keep))].into());
+        Command::StartModel { model: reference(model), parameters }
+    };
+    let state = |g: &Guest, model: &str| g.replica.model(&reference(model)).map(|m| m.state);
+    guest.act(set("m1", CardChange::Pinned(true))).await.unwrap();
+    guest.act(start("m2", "1h")).await.unwrap();
+    guest.act(Command::Refresh).await.unwrap();
+    assert!(guest.replica.model(&reference("m2")).unwrap().expires.is_some(), "people see when it goes");
+    guest.act(start("m1", "0")).await.unwrap();
+    guest.act(start("m0", "1s")).await.unwrap();
+    assert_eq!(guest.act(Command::Shutdown { force: false }).await.unwrap_err().kind, Kind::Busy, "it holds the host");
+    guest.until("unloaded", |g| state(g, "m0") == Some(ModelState::Unloaded)).await;
+    assert_eq!(
+        herd.take_log(),
+        ["start m2", "start m1", "start m0", "stop m0"],
+        "the pinned one stays, and the other one's time is not over"
+    );
+    // Others are at work on it: not yet.
+    herd.busy.store(true, Ordering::SeqCst);
+    guest.act(set("m1", CardChange::Pinned(false))).await.unwrap();
+    guest.until("asked whether it is at work", |_| herd.looks.load(Ordering::SeqCst) > 1).await;
+    assert!(herd.take_log().is_empty());
+    herd.busy.store(false, Ordering::SeqCst);
+    guest.until("unloaded", |g| state(g, "m1") == Some(ModelState::Unloaded)).await;
+    assert_eq!(herd.take_log(), ["stop m1"]);
+    // One that was evicted meanwhile is nobody's affair.
+    herd.states.lock().unwrap().insert("m2".into(), ModelState::Unloaded);
+    guest.act(Command::Refresh).await.unwrap();
+    guest.act(Command::Shutdown { force: false }).await.unwrap();
+    assert!(herd.take_log().is_empty());
+    within(stage.door.ended()).await;
+}
+
+#[tokio::test]
+async fn the_time_that_a_model_was_started_with_goes_along_with_requests() {
+    let herd = Herd::new(names(1), ModelState::Unloaded);
+    herd.idle.store(true, Ordering::SeqCst);
+    let stage = stage(&herd).await;
+    let mut guest = stage.guest().await;
+    let parameters = Parameters([("keep_alive".to_owned(), json!("30m"))].into());
+    guest.act(Command::StartModel { model: reference("m0"), parameters }).await.unwrap();
+    let conversation = guest.conversation().await;
+    let (_, answer) = guest.send(conversation, None, "hello").await;
+    guest.until_state(conversation, answer, State::Done).await;
+    assert_eq!(herd.parameters.lock().unwrap().text("keep_alive"), Some("30m"), "else the server's own would hold from now on");
+    let keep = |conversation, value| Command::SetParameters {
+        subject: Subject::Conversation(conversation),
+        changes: vec![("keep_alive".to_owned(), value)],
+    };
+    let own = keep(conversation, Some(json!("1m")));
+    guest.act(own).await.unwrap();
+    let (_, answer) = guest.send(conversation, Some(answer), "more").await;
+    guest.until_state(conversation, answer, State::Done).await;
+    assert_eq!(herd.parameters.lock().unwrap().text("keep_alive"), Some("1m"));
+    guest.act(Command::StopModel { model: reference("m0") }).await.unwrap();
+    guest.act(Command::Refresh).await.unwrap();
+    let unset = keep(conversation, None);
+    guest.act(unset).await.unwrap();
+    let (_, answer) = guest.send(conversation, Some(answer), "again").await;
+    guest.until_state(conversation, answer, State::Done).await;
+    assert_eq!(herd.parameters.lock().unwrap().text("keep_alive"), None, "it was unloaded: forgotten");
+    stage.end().await;
+}

@@ -34,6 +34,10 @@ pub struct Herd {
     /// It unloads idle models by itself.
     pub idle: AtomicBool,
     pub down: AtomicBool,
+    /// Somebody else asks its models.
+    pub busy: AtomicBool,
+    /// How often it was asked what its instances cost.
+    pub looks: AtomicUsize,
     loading: AtomicUsize,
     /// How many loaded at once at the most.
     pub most: AtomicUsize,
@@ -116,6 +120,11 @@ impl Backend for Herd {
     }
     async fn model(&self, name: &str) -> Result<ModelInfo> {
         Ok(ModelInfo::named("herd", self.kind(), name))
+    }
+    async fn instances(&self) -> Result<Vec<Instance>> {
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        let busy = Some(u32::from(self.busy.load(Ordering::SeqCst)));
+        Ok(self.states.lock().unwrap().keys().map(|name| Instance { busy, ..Instance::of(reference(name)) }).collect())
     }
     async fn start(&self, model: &str, parameters: &Parameters, out: Sink) -> Result<()> {
         self.there()?;

@@ -12,6 +12,9 @@ pub(super) const FILTERS: &str = "filters";
 
 /// The models that are meant, once every backend has been asked; at least one, each once.
 pub(super) async fn choose(session: &mut Session, which: &Which) -> Result<Vec<ModelRef>> {
+    if which.filter.is_none() && which.models.is_empty() {
+        return Err(Error::new(Kind::Usage, "No model is named.").hint("Name some, or choose by a filter: --filter family:qwen3"));
+    }
     session
         .settle(|replica| {
             // A full name need not wait for backends that do not answer.

@@ -127,7 +127,8 @@ parameters! {
         "batch" whole(1, 1_000_000), [O] load, "512", "Tokens of a prompt that are read at once";
         "threads" whole(0, 1024), [O] load, "0: as many as there are cores", "Threads to compute with";
         "mmap" SWITCH, [O] load, "the server's choice", "Map the model's file into memory instead of reading it";
-        "keep_alive" Type::Duration, [O E], "the server's, often 5m" (E "5m"),
+        // A router unloads nothing that is idle: the host does it there.
+        "keep_alive" Type::Duration, [O L E], "the server's, often 5m" (E "5m", L "for ever, where models are loaded by name"),
             "How long the model stays loaded after an answer (5m, 1h, 0, -1 for ever)";
     }
 }
