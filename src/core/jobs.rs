@@ -22,20 +22,8 @@ pub fn done(act: JobAct) -> &'static str {
 /// A job that has ended, in one sentence: how many went well, which did not, and why.
 #[must_use]
 pub fn summary(job: &Job) -> (Level, Error) {
-    let (well, failed, cancelled) = (job.count(JobState::Done), job.count(JobState::Failed), job.count(JobState::Cancelled));
-    let mut message = match job.items.as_slice() {
-        [one] if well == 1 => format!("{} is {}.", harmless(&one.model.to_string()), done(job.act)),
-        _ => format!("{well} of {} {} {}", job.items.len(), if job.items.len() == 1 { "model" } else { "models" }, done(job.act)),
-    };
-    if failed > 0 {
-        message.push_str(&format!("; {failed} failed: {}", reasons(job)));
-    }
-    if cancelled > 0 {
-        message.push_str(&format!("; {cancelled} cancelled"));
-    }
-    if !message.ends_with('.') {
-        message.push('.');
-    }
+    let (failed, cancelled) = (job.count(JobState::Failed), job.count(JobState::Cancelled));
+    let message = counted(job, true);
     let kind = job.items.iter().find_map(|item| item.error.as_ref()).map(|error| error.kind);
     let level = match (failed, cancelled) {
         (0, _) => Level::Info,
@@ -49,6 +37,33 @@ pub fn summary(job: &Job) -> (Level, Error) {
         }
     }
     (level, error)
+}
+
+/// The same without reasons, for where each failure stands already.
+#[must_use]
+pub fn tally(job: &Job) -> String {
+    counted(job, false)
+}
+
+fn counted(job: &Job, why: bool) -> String {
+    let (well, failed, cancelled) = (job.count(JobState::Done), job.count(JobState::Failed), job.count(JobState::Cancelled));
+    let mut message = match job.items.as_slice() {
+        [one] if well == 1 => format!("{} is {}.", harmless(&one.model.to_string()), done(job.act)),
+        _ => format!("{well} of {} {} {}", job.items.len(), if job.items.len() == 1 { "model" } else { "models" }, done(job.act)),
+    };
+    if failed > 0 {
+        message.push_str(&format!("; {failed} failed"));
+        if why {
+            message.push_str(&format!(": {}", reasons(job)));
+        }
+    }
+    if cancelled > 0 {
+        message.push_str(&format!("; {cancelled} cancelled"));
+    }
+    if !message.ends_with('.') {
+        message.push('.');
+    }
+    message
 }
 
 /// What went wrong, with the models that it went wrong with; the same reason is given once.
@@ -110,6 +125,7 @@ mod tests {
             ),
             "1 of 5 models started; 3 failed: box/m1, box/m3: No memory.; box/m2: No file.; 1 cancelled."
         );
+        assert_eq!(tally(&job(JobAct::Stop, &[(Done, ""), (Failed, "No.")])), "1 of 2 models stopped; 1 failed.");
         let many: Vec<(JobState, &str)> = vec![(Failed, "Same."); 10_000];
         let told = told(JobAct::Pull, &many);
         assert!(told.len() < 200 && told.contains("and 9997 more"), "{told}");

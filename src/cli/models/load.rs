@@ -214,8 +214,7 @@ fn ended(session: &Session, job: &Job, as_json: bool) -> Result<u8> {
         output::value(&Value::Array(job.items.iter().map(public::item).collect()))?;
     }
     if !as_json || bad {
-        let (_, summary) = jobs::summary(job);
-        let _ = writeln!(std::io::stderr(), "{}", sanitise::line(&summary.message));
+        let _ = writeln!(std::io::stderr(), "{}", sanitise::line(&jobs::tally(job)));
     }
     Ok(u8::from(bad))
 }
