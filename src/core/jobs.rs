@@ -79,8 +79,11 @@ fn reasons(job: &Job) -> String {
         }
     }
     let more = groups.len() > MOST_REASONS;
-    let told: Vec<String> =
-        groups.iter().take(MOST_REASONS).map(|(reason, items)| format!("{}: {}", names(items), harmless(reason))).collect();
+    let told: Vec<String> = groups
+        .iter()
+        .take(MOST_REASONS)
+        .map(|(reason, items)| format!("{}: {}", names(items), harmless(reason.trim_end_matches('.'))))
+        .collect();
     let mut told = told.join("; ");
     if more {
         told.push_str("; and more, for other reasons");
@@ -123,7 +126,7 @@ mod tests {
                 JobAct::Start,
                 &[(Done, ""), (Failed, "No memory."), (Failed, "No\u{1b}[2J file."), (Failed, "No memory."), (Cancelled, "")]
             ),
-            "1 of 5 models started; 3 failed: box/m1, box/m3: No memory.; box/m2: No file.; 1 cancelled."
+            "1 of 5 models started; 3 failed: box/m1, box/m3: No memory; box/m2: No␦[2J file; 1 cancelled."
         );
         assert_eq!(tally(&job(JobAct::Stop, &[(Done, ""), (Failed, "No.")])), "1 of 2 models stopped; 1 failed.");
         let many: Vec<(JobState, &str)> = vec![(Failed, "Same."); 10_000];
