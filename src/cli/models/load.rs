@@ -262,6 +262,7 @@ mod tests {
             total_gpu: None,
             stop: vec![model("old")],
             real: None,
+            real_apart: None,
         };
         assert_eq!(
             worded(&fit),
