@@ -90,9 +90,16 @@ fn phase(state: State, progress: &Progress) -> String {
     }
 }
 
+/// What a source is called where there is little room: of an address or a path the file.
+fn short(source: &str) -> std::borrow::Cow<'_, str> {
+    let long = source.contains("://") || source.starts_with('/');
+    let file = source.split(['?', '#']).next().and_then(|path| path.trim_end_matches('/').rsplit('/').next());
+    sanitise::cut(if long { file.unwrap_or(source) } else { source }, 48)
+}
+
 /// How far a download is, in one line.
 pub fn fetched(download: &Download) -> String {
-    let name = if download.source.is_empty() { &download.key } else { &download.source };
+    let name = short(if download.source.is_empty() { &download.key } else { &download.source });
     match (download.state, &download.stage) {
         (DownloadState::Queued, _) => return format!("{name} is queued"),
         (DownloadState::Paused, _) => return format!("{name} is paused"),
@@ -144,6 +151,8 @@ mod tests {
         assert_eq!(fetched(&download), "fetching o/r: 49.0 MB of 98.0 MB, 50 %, 7.0 MB/s, 7.0 s left (2 of 2: b)");
         download.done_bytes = 200_000_000;
         assert!(!fetched(&download).contains("left"), "more than there is has no end that could be told: {}", fetched(&download));
+        download.source = "https://x.test/a/model.gguf?token=1#sha256=ab".to_owned();
+        assert!(fetched(&download).starts_with("fetching model.gguf: "), "{}", fetched(&download));
         download.source.clear();
         (download.total_bytes, download.done_bytes) = (None, 49_000_000);
         assert_eq!(fetched(&download), "fetching starter: 49.0 MB");

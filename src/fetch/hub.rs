@@ -3,6 +3,7 @@
 //! Owns: the hub's addresses, its token, its listing and the headers that it puts before a file. Refuses: fetching. Invariants: the
 //! token goes to the hub alone, over a connection that nobody reads, and is never printed; a listing is bounded in size and pages.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -123,9 +124,7 @@ impl Hub {
         let error = first.unwrap_or_else(|| Error::new(Kind::Config, "No hub is configured."));
         // A mirror that only serves files: the head of the file may say what the listing would have.
         match pick {
-            Pick::File(path) if !matches!(error.kind, Kind::Unauthorized | Kind::Refused | Kind::Unreachable | Kind::Tls) => {
-                self.heads(repo, revision, path, error).await
-            }
+            Pick::File(path) if error.kind != Kind::Unauthorized => self.heads(repo, revision, path, error).await,
             _ => Err(error),
         }
     }
@@ -301,7 +300,7 @@ fn listed(entry: &Value) -> Option<Listed> {
 
 /// The models among the files: encoders of images and matrices for quantising are none.
 fn choices(files: &[Listed]) -> Vec<Choice> {
-    let mut all: Vec<Choice> = Vec::new();
+    let mut found: BTreeMap<(&str, u32), Vec<Listed>> = BTreeMap::new();
     for file in files {
         let lower = file.path.to_lowercase();
         let last = lower.rsplit('/').next().unwrap_or(&lower);
@@ -312,14 +311,13 @@ fn choices(files: &[Listed]) -> Vec<Choice> {
             Some((name, _, of)) => (name, of),
             None => (file.path.get(..file.path.len() - ".gguf".len()).unwrap_or(&file.path), 1),
         };
-        match all.iter_mut().find(|choice| choice.name == name && choice.of == of) {
-            Some(choice) => choice.files.push(file.clone()),
-            None => all.push(Choice { name: name.to_owned(), of, files: vec![file.clone()] }),
-        }
+        found.entry((name, of)).or_default().push(file.clone());
     }
-    for choice in &mut all {
-        choice.files.sort_by(|a, b| a.path.cmp(&b.path));
-    }
+    let choice = |((name, of), mut files): ((&str, u32), Vec<Listed>)| {
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Choice { name: name.to_owned(), of, files }
+    };
+    let mut all: Vec<Choice> = found.into_iter().map(choice).collect();
     all.sort_by_key(Choice::size);
     all
 }

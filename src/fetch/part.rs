@@ -55,6 +55,12 @@ pub fn leftovers(destination: &Path) -> [PathBuf; 2] {
     [part, origin]
 }
 
+/// How many bytes an earlier try left.
+#[must_use]
+pub fn came(destination: &Path) -> u64 {
+    std::fs::metadata(beside(destination, ".part")).map_or(0, |meta| meta.len())
+}
+
 fn beside(destination: &Path, suffix: &str) -> PathBuf {
     let mut path = destination.as_os_str().to_owned();
     path.push(suffix);
@@ -113,8 +119,9 @@ impl Part {
     /// Opens what an earlier try left, or begins anew.
     pub async fn open(job: &Job, report: Report<'_>) -> Result<Self> {
         let path = beside(&job.destination, ".part");
-        if std::fs::metadata(&path).is_ok_and(|m| m.len() > 0) {
-            report(Progress { state: DownloadState::Checking, done_bytes: 0, total_bytes: job.size, bytes_per_s: None });
+        let came = came(&job.destination);
+        if came > 0 {
+            report(Progress { state: DownloadState::Checking, done_bytes: came, total_bytes: job.size, bytes_per_s: None });
         }
         let destination = job.destination.clone();
         let opened = blocking(move || open(&destination, path)).await??;

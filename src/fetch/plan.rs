@@ -94,8 +94,13 @@ impl Plan {
     /// # Errors
     /// As [`super::download`]; [`Kind::DiskFull`] before the first byte when not all of it will fit.
     pub async fn fetch(self, tell: Tell<'_>) -> Result<Fetched> {
-        let layer =
-            |file: &File| Layer { name: file.layer.clone(), done_bytes: 0, total_bytes: file.job.size, sha256: file.job.sha256.clone() };
+        let layer = |file: &File| Layer {
+            name: file.layer.clone(),
+            // What an earlier try left is no pace of this one.
+            done_bytes: part::came(&file.job.destination),
+            total_bytes: file.job.size,
+            sha256: file.job.sha256.clone(),
+        };
         let layers = Mutex::new(self.files.iter().map(layer).collect::<Vec<_>>());
         let change = |at: usize, checking: bool, change: &dyn Fn(&mut Layer)| {
             let mut layers = layers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,6 +111,9 @@ impl Plan {
         };
         let mut there = Vec::with_capacity(self.files.len());
         for (at, file) in self.files.iter().enumerate() {
+            if file.job.destination.exists() {
+                change(at, true, &|_| {});
+            }
             let is_there = self.is_there(file).await?;
             there.push(is_there);
             if is_there {
@@ -159,11 +167,7 @@ impl Plan {
 
     /// Refuses what will not fit, before anything is fetched.
     fn room(&self, there: &[bool]) -> Result<()> {
-        let missing = |file: &File| {
-            let [part, _] = part::leftovers(&file.job.destination);
-            let came = std::fs::metadata(part).map_or(0, |meta| meta.len());
-            file.job.size.unwrap_or(0).saturating_sub(came)
-        };
+        let missing = |file: &File| file.job.size.unwrap_or(0).saturating_sub(part::came(&file.job.destination));
         let more = self.files.iter().zip(there).filter(|(_, there)| !**there).map(|(file, _)| missing(file)).fold(0, u64::saturating_add);
         match self.files.first() {
             Some(first) if more > 0 => part::room(&first.job.destination, more, &quoted(&self.model)),
