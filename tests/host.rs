@@ -4,6 +4,8 @@
 
 #[path = "downloads/host.rs"]
 mod downloads;
+#[path = "host/fitting.rs"]
+mod fitting;
 #[path = "support/herd.rs"]
 mod herd;
 #[path = "host/models.rs"]

@@ -142,6 +142,14 @@ fn every_list_is_answered_by_an_index() {
         (series::OLD, &["SEARCH series USING INDEX series_by_age (at<?)"]),
         (series::TOO_MANY, &["SCAN series USING COVERING INDEX series_by_age"]),
         (cards::CARDS, &["SCAN c", "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (
+            loaded::LOADED,
+            &[
+                "SEARCH m USING COVERING INDEX sqlite_autoindex_model_1 (backend=? AND name=?)",
+                "SEARCH p USING COVERING INDEX sqlite_autoindex_parameter_version_1 (hash=?)",
+                "SEARCH l USING PRIMARY KEY (model=? AND parameters=?)",
+            ],
+        ),
         (uses::MODEL, &["SEARCH model USING COVERING INDEX sqlite_autoindex_model_1 (backend=? AND name=?)"]),
         // A million runs are counted without reading one, and the last good ones are found in order.
         (uses::COUNTS, &["SEARCH run USING COVERING INDEX run_by_model (model=?)"]),
@@ -547,4 +555,20 @@ fn series_are_read_in_order_and_thinned_from_the_old_end() {
     assert_eq!(read("memory", 0), [(18_000, 18.0), (19_000, 19.0)]);
     let other = crate::proto::ModelRef { backend: "b".into(), model: "other".into() };
     assert!(series::read(&connection, &other, "memory", 0).unwrap().is_empty());
+}
+
+#[test]
+fn what_a_load_took_is_kept_for_its_settings() {
+    let connection = fresh();
+    let model = crate::proto::ModelRef { backend: "b".into(), model: "m/x".into() };
+    let with = |context: i64| crate::proto::Parameters([("context".to_owned(), context.into())].into());
+    let taken = |memory: f64| Taken { at: 7, memory: Some(memory), gpu: None, source: crate::proto::Source::Measured };
+    assert_eq!(loaded::of(&connection, &model, &with(1)).unwrap(), None);
+    loaded::put(&connection, &model, &with(1), &taken(5.0)).unwrap();
+    loaded::put(&connection, &model, &with(1), &taken(6.0)).unwrap();
+    loaded::put(&connection, &model, &with(2), &Taken { gpu: Some(3.0), ..taken(8.0) }).unwrap();
+    assert_eq!(loaded::of(&connection, &model, &with(1)).unwrap(), Some(taken(6.0)), "the last time counts");
+    assert_eq!(loaded::of(&connection, &model, &with(2)).unwrap().and_then(|t| t.gpu), Some(3.0));
+    let other = crate::proto::ModelRef { model: "other".into(), ..model };
+    assert_eq!(loaded::of(&connection, &other, &with(1)).unwrap(), None);
 }
