@@ -187,3 +187,31 @@ async fn ten_thousand_models_are_listed_and_many_more_are_cut() {
     guest.until("it is said", |g| g.notices.iter().any(|n| n.message.contains("21000") && n.message.contains("20000"))).await;
     stage.end().await;
 }
+
+#[tokio::test]
+async fn a_model_that_failed_once_is_not_failed_while_room_is_made_for_it() {
+    let failed = Model { exit_code: Some(1), delay: Duration::from_millis(700), ..Model::default() };
+    let router = Router::start(&[("a", loaded()), ("b", failed)], 1, true, Tells::Well);
+    let stage = stage(&router).await;
+    let mut guest = listener(&stage, &router).await;
+    guest.until("it has failed before", |g| state(g, "b") == Some(ModelState::Failed)).await;
+    let id = guest.client.fresh();
+    guest.client.post_as(id, Command::StartModel { model: model("b"), parameters: Parameters::default() });
+    guest.until("it loads", |g| state(g, "b") == Some(ModelState::Loading)).await;
+    let lists = router.server.asked_for("GET /v1/models").len();
+    let seen = within(async {
+        let mut seen = Vec::new();
+        loop {
+            match guest.client.next().await {
+                Incoming::Ack { id: got, result } if got == id => break result.map(|_| seen),
+                other => guest.take(other),
+            }
+            seen.extend(state(&guest, "b"));
+        }
+    });
+    let seen = seen.await.unwrap();
+    assert!(!seen.contains(&ModelState::Failed), "{seen:?}");
+    assert!(router.server.asked_for("GET /v1/models").len() > lists, "it was listed meanwhile");
+    guest.until("it is loaded", |g| state(g, "b") == Some(ModelState::Loaded)).await;
+    stage.end().await;
+}

@@ -152,6 +152,14 @@ impl Host {
             self.cut_models(name, &mut models);
         }
         for model in &mut models {
+            // A server that still makes room says what was before.
+            let before = matches!(model.state, ModelState::Unloaded | ModelState::Failed | ModelState::Unknown);
+            if before && self.acts.is_starting(&model.reference()) {
+                let known = self.machine.replica.model(&model.reference());
+                model.permille = known.filter(|known| known.state == ModelState::Loading).and_then(|known| known.permille);
+                model.state = ModelState::Loading;
+                model.error = None;
+            }
             model.card = self.card(&model.reference());
         }
         self.show_starting(&mut models);

@@ -88,7 +88,8 @@ impl Host {
                 self.emit(EventKind::Notice { level, error });
             }
             Change::Failed { model: name, error } => {
-                let Some(known) = self.machine.replica.model(&model(name)).cloned() else { return };
+                let model = model(name);
+                let Some(known) = self.machine.replica.model(&model).cloned().filter(|_| !self.acts.is_starting(&model)) else { return };
                 // A load that fails is told to who asked for it; a model that was there and is gone, to all.
                 let tell = matches!(known.state, ModelState::Loaded | ModelState::Sleeping);
                 self.emit(EventKind::Model(ModelInfo { state: ModelState::Failed, permille: None, error: Some(error.clone()), ..known }));

@@ -16,6 +16,8 @@ pub struct Model {
     /// What is told while it loads, each after `pace`.
     pub steps: Vec<f64>,
     pub pace: Duration,
+    /// So long after it was told, the router begins to load: it makes room first.
+    pub delay: Duration,
     /// It never gets further than its steps.
     pub hangs: bool,
     /// Its process ends with this code instead of being loaded.
@@ -78,7 +80,7 @@ impl Shared {
     }
 
     /// Whether it is there and not running; it is then `loading`, and what had to make room is gone.
-    fn begin(&self, name: &str) -> Result<Model, (u16, &'static str)> {
+    async fn begin(&self, name: &str) -> Result<Model, (u16, &'static str)> {
         let (model, evicted) = {
             let state = self.lock();
             let model = state.models.get(name).ok_or((404, "File Not Found"))?;
@@ -92,6 +94,7 @@ impl Shared {
         for gone in evicted {
             self.set(&gone, "unloaded", Some(0));
         }
+        tokio::time::sleep(model.delay).await;
         self.set(name, "loading", None);
         Ok(model)
     }
@@ -179,7 +182,7 @@ impl Handler for Speaker {
                 "GET /v1/models" | "GET /models" => self.list(out).await,
                 "GET /models/sse" => self.events(out).await,
                 "GET /slots" => small(out, 200, &json!([{ "id": 0, "n_ctx": 2048, "is_processing": true, "n_prompt_tokens": 100 }])).await,
-                "POST /models/load" => match self.0.begin(&name) {
+                "POST /models/load" => match self.0.begin(&name).await {
                     Ok(model) => {
                         small(out, 200, &json!({ "success": true })).await?;
                         let shared = Arc::clone(&self.0);
@@ -275,7 +278,7 @@ impl Speaker {
             if !autoload {
                 return refuse(out, 400, "model is not loaded").await;
             }
-            if let Ok(model) = self.0.begin(name)
+            if let Ok(model) = self.0.begin(name).await
                 && !self.0.load(name, &model).await
             {
                 let says = format!("model name={name} failed to load");

@@ -30,7 +30,7 @@ const LOOK_AROUND: Duration = Duration::from_secs(4);
 const BEGINS: Duration = Duration::from_secs(3);
 /// A router kills a process that does not end within 10 s (`stop-timeout` can say more).
 const UNLOADING: Duration = Duration::from_secs(60);
-/// How long waking a model may take: a very large model from a slow disk.
+/// How long waking a model, or making room for one, may take: a very large model from a slow disk.
 const WAKING: Duration = Duration::from_secs(15 * 60);
 /// Questions that may fail one after the other before a wait gives up.
 const PATIENCE: u32 = 3;
@@ -201,7 +201,8 @@ pub async fn load(http: &Http, router: &Router, model: &str, out: &Sink) -> Resu
     // Listening first: no event is missed.
     let events = Events::open(http).await.ok();
     let taken_back = TakeBack { http, router, model, armed: true };
-    match http.post("/models/load", &json!({ "model": model }), Some(model), ASK).await {
+    // It answers when it has made room, for which another model may have to end its answer first.
+    match http.post("/models/load", &json!({ "model": model }), Some(model), WAKING).await {
         Ok(_) => {}
         // Somebody else was faster.
         Err(error) if says(&error, "already running") => {}
