@@ -399,3 +399,65 @@ fn models_are_filtered_marked_and_started_together() {
     term.wait_for("gs sort");
     term.wait_for("bear:7b");
 }
+
+/// Settings from the form to the server: edited, sent, shown by `:request`, changed since, and after a restart of the host still what
+/// was sent then.
+#[test]
+fn settings_are_edited_sent_and_shown_as_they_were() {
+    let rig = Rig::new(Way::Socket, Script::says("Well."));
+    let mut term = ready(&rig);
+    term.keys("<Esc>");
+    term.wait_for("NORMAL");
+    term.keys(" o");
+    term.wait_for("Parameters of this conversation");
+    term.keys("/top_k<Enter>");
+    term.wait_for("Choose among this many likeliest tokens");
+    term.keys("<Enter>1.");
+    term.wait_for("top_k takes a whole number");
+    term.keys("<BS>7<Enter>");
+    term.wait_for("• top_k");
+    term.keys("<Esc>");
+    term.wait_for("temperature");
+    term.keys("<Esc>");
+    term.wait_gone("Parameters of this conversation");
+    term.keys("i");
+    term.wait_for("INSERT");
+    say(&mut term, "hello");
+    at_rest(&mut term);
+    assert_eq!(rig.server.chats().pop().unwrap()["top_k"], json!(17));
+
+    // What holds gets a name, and then another value.
+    term.keys("<Esc>");
+    term.wait_for("NORMAL");
+    term.keys(":preset save seventeen<Enter>");
+    term.wait_for("· seventeen");
+    term.keys(":preset edit seventeen<Enter>");
+    term.wait_for("The preset seventeen");
+    term.keys("/top_k<Enter>");
+    term.wait_for("• top_k");
+    term.keys("<Enter><C-u>18<Enter>");
+    term.wait_for("18");
+    term.keys("<Esc>");
+    term.wait_for("temperature");
+    term.keys("<Esc>");
+    term.wait_gone("The preset seventeen");
+    term.keys("ZZ");
+    assert_eq!(term.wait_exit(), Ok(0));
+    rig.home.end_host(Signal::TERM);
+
+    let mut term = rig.screen();
+    term.wait_for("· seventeen");
+    term.wait_for("NORMAL");
+    term.keys("<Esc>");
+    term.wait_for("ask again");
+    term.keys(" v");
+    term.wait_for("\"top_k\": 17");
+    term.keys("<Esc>");
+    term.wait_gone("\"top_k\": 17");
+    term.keys("r");
+    at_rest(&mut term);
+    until("a second chat", || (rig.server.chats().len() == 2).then_some(()));
+    assert_eq!(rig.server.chats().pop().unwrap()["top_k"], json!(18), "the preset holds now");
+    term.keys(" oH");
+    term.wait_for("begun: top_k default → 17");
+}
