@@ -154,6 +154,25 @@ fn every_list_is_answered_by_an_index() {
         // A million runs are counted without reading one, and the last good ones are found in order.
         (uses::COUNTS, &["SEARCH run USING COVERING INDEX run_by_model (model=?)"]),
         (uses::GOOD, &["SEARCH run USING INDEX run_by_model (model=?)"]),
+        // A history reads its own versions only, and of the runs of each only the last one.
+        (
+            settings::VERSIONS,
+            &[
+                "SEARCH v USING INDEX sqlite_autoindex_version_1 (subject=?)",
+                "SEARCH p USING INTEGER PRIMARY KEY (rowid=?)",
+                "CORRELATED SCALAR SUBQUERY 1",
+                "SEARCH run_version USING PRIMARY KEY (version=?)",
+            ],
+        ),
+        (
+            settings::LAST_RUN,
+            &[
+                "SEARCH u USING PRIMARY KEY (version=?)",
+                "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)",
+                "SEARCH n USING INTEGER PRIMARY KEY (rowid=?)",
+                "SEARCH c USING INTEGER PRIMARY KEY (rowid=?)",
+            ],
+        ),
         // What goes with a conversation, and with a message, is found by its own index.
         (
             "DELETE FROM conversation WHERE key = 1",
@@ -571,4 +590,54 @@ fn what_a_load_took_is_kept_for_its_settings() {
     assert_eq!(loaded::of(&connection, &model, &with(2)).unwrap().and_then(|t| t.gpu), Some(3.0));
     let other = crate::proto::ModelRef { model: "other".into(), ..model };
     assert_eq!(loaded::of(&connection, &other, &with(1)).unwrap(), None);
+}
+
+/// A version is numbered on only when something is different; a rename takes them along.
+#[tokio::test]
+async fn versions_are_numbered_counted_and_renamed() {
+    use crate::core::settings::State;
+    use crate::proto::{Pointed, Preset, Subject};
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("arbour.db");
+    let (store, _) = Store::open(&path, 0).unwrap();
+    let state = |seed: i64| State {
+        parameters: Parameters([("seed".to_owned(), seed.into())].into()),
+        preset: None,
+        pointed: Pointed { system: Some("S".into()), ..Pointed::default() },
+    };
+    let subject = |name: &str| Subject::Preset(name.to_owned());
+    let version = |of: Subject, seed: i64, first: bool| Write::Version {
+        subject: of,
+        at: seed,
+        about: format!("seed {seed}"),
+        state: state(seed),
+        first,
+    };
+    store
+        .write(
+            vec![
+                version(subject("a"), 1, true),
+                version(subject("a"), 7, true),
+                version(subject("a"), 1, false),
+                version(subject("a"), 2, false),
+                version(subject("a"), 1, false),
+                version(subject("b"), 9, false),
+                Write::Preset { name: "A".into(), preset: Some(Preset { name: "A".into(), ..Preset::default() }) },
+                Write::Preset { name: "a".into(), preset: Some(Preset { name: "a".into(), ..Preset::default() }) },
+            ],
+            true,
+        )
+        .await
+        .unwrap();
+    let numbers = |versions: Vec<crate::proto::Version>| versions.into_iter().map(|v| (v.number, v.at)).collect::<Vec<_>>();
+    assert_eq!(numbers(store.versions(subject("a"), None, 10).await.unwrap()), [(3, 1), (2, 2), (1, 1)]);
+    assert_eq!(numbers(store.versions(subject("a"), Some(2), 10).await.unwrap()), [(2, 2)]);
+    let one = store.versions(subject("a"), None, 1).await.unwrap().remove(0);
+    assert_eq!((one.parameters, one.pointed.system.as_deref(), one.runs, one.last_run), (state(1).parameters, Some("S"), 0, None));
+    assert_eq!(store.kept_settings().await.unwrap().presets.len(), 1, "one name, however it is written");
+
+    store.write(vec![Write::PresetRenamed { from: "a".into(), to: "b".into() }], true).await.unwrap();
+    assert!(store.versions(subject("a"), None, 10).await.unwrap().is_empty());
+    assert_eq!(numbers(store.versions(subject("b"), None, 10).await.unwrap()), [(4, 1), (3, 2), (2, 1), (1, 9)]);
+    store.close().await;
 }

@@ -123,13 +123,11 @@ fn have_no_effect(keys: &[&'static str]) -> String {
     format!("{} {} no effect", list(keys), if keys.len() == 1 { "has" } else { "have" })
 }
 
+/// As llama-server (build 10068) does it, which refuses neither.
 fn one_shape(case: &Case<'_>) -> Option<Problem> {
-    let both = case.has("grammar") && case.has("json_schema");
-    if both {
-        refuse(&["grammar", "json_schema"], "grammar and json_schema exclude each other: the server takes one of them.")
-    } else {
-        None
-    }
+    let schema = case.set.0.get("json_schema").filter(|_| case.has("grammar"))?;
+    let loses = if schema.as_object().is_some_and(|fields| fields.is_empty()) { "json_schema {}" } else { "grammar" };
+    warn(vec!["grammar", "json_schema"], format!("grammar and json_schema exclude each other: {loses} has no effect beside the other."))
 }
 
 fn room_for_the_prompt(case: &Case<'_>) -> Option<Problem> {

@@ -79,7 +79,7 @@ fn rules_between_parameters() {
         (
             json!({"grammar": "root ::= \"a\"", "json_schema": {}}),
             llama,
-            "grammar and json_schema exclude each other: the server takes one of them.",
+            "grammar and json_schema exclude each other: json_schema {} has no effect beside the other.",
         ),
         (json!({"max_tokens": 4096}), llama, "The answer may take 4096 tokens and the context is 4096: nothing is left for the prompt."),
         (
