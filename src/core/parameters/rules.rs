@@ -241,7 +241,7 @@ fn budget_beyond_answer(case: &Case<'_>) -> Option<Problem> {
         return None;
     }
     let text = format!("thinking_budget ({budget}) must be smaller than max_tokens ({most}), of which thinking is a part.");
-    Some(Problem { refused: case.is(BackendKind::Anthropic), keys: vec!["thinking_budget", "max_tokens"], text })
+    warn(vec!["thinking_budget", "max_tokens"], text)
 }
 
 fn budget_without_thinking(case: &Case<'_>) -> Option<Problem> {
@@ -254,27 +254,19 @@ fn anthropic_temperature(case: &Case<'_>) -> Option<Problem> {
     if hot { refuse(&["temperature"], "Anthropic takes a temperature from 0 to 1.") } else { None }
 }
 
+/// In the words of the backend, which leaves them out: a preview says so once.
 fn anthropic_thinking(case: &Case<'_>) -> Option<Problem> {
     if !case.is(BackendKind::Anthropic) || !case.thinks() {
         return None;
     }
-    let cold = case.number("temperature").is_some_and(|t| (t - 1.0).abs() > f64::EPSILON);
     let narrow = case.number("top_p").is_some_and(|p| p < 0.95);
-    let mut keys = Vec::new();
-    keys.extend(cold.then_some("temperature"));
-    keys.extend(case.has("top_k").then_some("top_k"));
-    keys.extend(narrow.then_some("top_p"));
-    if keys.is_empty() {
-        return None;
-    }
-    let text = format!("While it thinks Anthropic takes the temperature 1, no top_k, and top_p from 0.95 on; set here: {}.", list(&keys));
-    keys.push("thinking");
-    Some(Problem { refused: true, keys, text })
+    let idle = case.set_of(&["temperature", "top_k"]).into_iter().next().or(narrow.then_some("top_p"))?;
+    warn(vec![idle, "thinking"], format!("{idle} is set and not sent: it cannot be chosen while the model thinks."))
 }
 
 fn anthropic_budget(case: &Case<'_>) -> Option<Problem> {
     let small = case.is(BackendKind::Anthropic) && case.integer("thinking_budget").is_some_and(|n| n < 1024);
-    if small { refuse(&["thinking_budget"], "Anthropic takes a thinking_budget of 1024 tokens or more.") } else { None }
+    if small { warn(vec!["thinking_budget"], "Anthropic takes a thinking_budget of 1024 tokens or more: 1024 are sent.") } else { None }
 }
 
 fn anthropic_both(case: &Case<'_>) -> Option<Problem> {

@@ -123,9 +123,13 @@ fn rules_between_parameters() {
         (
             json!({"temperature": 0.5, "top_k": 3, "thinking": "on"}),
             kind(BackendKind::Anthropic),
-            "While it thinks Anthropic takes the temperature 1, no top_k, and top_p from 0.95 on; set here: temperature and top_k.",
+            "temperature is set and not sent: it cannot be chosen while the model thinks.",
         ),
-        (json!({"thinking_budget": 200}), kind(BackendKind::Anthropic), "Anthropic takes a thinking_budget of 1024 tokens or more."),
+        (
+            json!({"thinking_budget": 200}),
+            kind(BackendKind::Anthropic),
+            "Anthropic takes a thinking_budget of 1024 tokens or more: 1024 are sent.",
+        ),
         (
             json!({"stop": ["a", "b", "c", "d", "e"]}),
             kind(BackendKind::OpenAi),

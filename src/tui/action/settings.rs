@@ -426,7 +426,9 @@ pub fn import(model: &mut Model, path: &str) {
 }
 
 /// Reads a file of presets. Blocks: for the loop's side.
-#[must_use]
+///
+/// # Errors
+/// All that is wrong with it.
 pub fn read_file(path: &std::path::Path) -> Result<Vec<Preset>, Vec<Error>> {
     presets::read_file(path, &written)
 }

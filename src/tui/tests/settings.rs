@@ -43,8 +43,10 @@ fn here() -> Subject {
     Subject::Conversation(conversation(1))
 }
 
+type Changes = Vec<(String, Option<Value>)>;
+
 /// The changes of settings that were posted since the last look.
-fn changes(bench: &mut Bench) -> Vec<(Subject, Vec<(String, Option<Value>)>)> {
+fn changes(bench: &mut Bench) -> Vec<(Subject, Changes)> {
     let posted = bench.posted().into_iter();
     posted.filter_map(|c| if let Command::SetParameters { subject, changes } = c { Some((subject, changes)) } else { None }).collect()
 }
