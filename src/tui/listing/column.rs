@@ -76,7 +76,7 @@ pub static COLUMNS: &[ColumnInfo] = &[
     column(Column::Name, "name", "model", Wide::Natural(12, 60), 255, "Its name"),
     column(Column::State, "state", "state", Wide::Fixed(9), 200, "What it does now"),
     figure(Column::Size, "size", "size", 6, 90, "Its size"),
-    column(Column::Quantisation, "quantisation", "quant", Wide::Natural(5, 10), 70, "Its quantisation"),
+    column(Column::Quantisation, "quantisation", "quant", Wide::Natural(5, 13), 70, "Its quantisation"),
     figure(Column::Context, "context", "ctx", 6, 80, "The context that it can have"),
     column(Column::Capabilities, "capabilities", "can", Wide::Natural(5, 22), 60, "What it can do beside writing"),
     column(Column::Family, "family", "family", Wide::Natural(6, 14), 30, "Its family"),

@@ -4,7 +4,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::Overlay;
+use super::page::Page;
 use crate::core::jobs::summary;
+use crate::error::Error;
 use crate::proto::{Command, Download, DownloadState, Job, JobItem, JobState, UnixMs};
 use crate::tui::action::{Action, Scope, jobs};
 use crate::tui::format;
@@ -88,8 +90,9 @@ impl Overlay for Jobs {
         let Some((job, item)) = rows.get(self.rows.at) else { return Outcome::ignored() };
         let again = job.count(JobState::Failed) + job.count(JobState::Cancelled);
         match call.action {
-            Action::Accept | Action::Activate => match item.and_then(|item| item.error.as_ref()) {
-                Some(error) => Intent::Fail(error.clone()).into(),
+            Action::Accept | Action::Activate => match item.and_then(|item| Some((item, item.error.as_ref()?))) {
+                Some((item, error)) => page(&shown(&item.model), error),
+                None if item.is_none() && job.finished.is_some() => page("What came of it", &summary(job).1),
                 None => Outcome::closed(),
             },
             Action::Again if again > 0 => {
@@ -148,6 +151,14 @@ impl Overlay for Jobs {
     }
 }
 
+/// All of an error, to read.
+fn page(title: &str, error: &Error) -> Outcome {
+    let mut text = vec![(error.message.clone(), Role::Text)];
+    text.extend(error.hints.iter().map(|hint| (hint.clone(), Role::Hint)));
+    text.extend(error.cause.iter().map(|cause| (cause.clone(), Role::Quiet)));
+    Intent::Overlay(Box::new(Page::new(title, text))).into()
+}
+
 /// A download, and one of its layers where the row is of one.
 fn pull_rows<'a>(cx: &'a Cx<'_>) -> Vec<(&'a Download, Option<&'a crate::proto::Layer>)> {
     let rank = |download: &Download| match download.state {
@@ -189,7 +200,7 @@ impl Overlay for Pulls {
         let post = |command| Outcome::from(Intent::Post(command));
         match call.action {
             Action::Accept | Action::Activate => match &download.error {
-                Some(error) => Intent::Fail(error.clone()).into(),
+                Some(error) => page(&drawable(&download.source), error),
                 None => Outcome::closed(),
             },
             Action::Halt if going => post(Command::PausePull { key }),

@@ -93,15 +93,12 @@ impl Table {
                 self.drawn += 1;
             }
             let y = u16::try_from(y).unwrap_or(u16::MAX);
-            let marked = match self.lines[at] {
+            match self.lines[at] {
                 Line::Model(model) => self.model_row(cx, &fitted, model, chosen.as_ref(), Row::new(buf, list, y)),
-                Line::Head(head) => {
-                    self.group_row(cx, head, Row::new(buf, list, y));
-                    false
-                }
-            };
-            if marked || range.as_ref().is_some_and(|range| range.contains(&at)) {
-                tint(buf, list, y, cx.style(Role::Marked));
+                Line::Head(head) => self.group_row(cx, head, Row::new(buf, list, y)),
+            }
+            if range.as_ref().is_some_and(|range| range.contains(&at)) {
+                tint(buf, list, y, cx.style(Role::SelectionQuiet));
             }
             if at == self.rows.at {
                 tint(buf, list, y, cx.style(if cx.focused { Role::Selection } else { Role::SelectionQuiet }));
@@ -131,15 +128,14 @@ impl Table {
         }
     }
 
-    /// Draws a model. Returns whether it is marked.
-    fn model_row(&self, cx: &Cx<'_>, fitted: &[Fitted], at: u32, chosen: Option<&ModelRef>, mut row: Row<'_>) -> bool {
-        let Some(model) = cx.replica.models.get(at as usize) else { return false };
+    fn model_row(&self, cx: &Cx<'_>, fitted: &[Fitted], at: u32, chosen: Option<&ModelRef>, mut row: Row<'_>) {
+        let Some(model) = cx.replica.models.get(at as usize) else { return };
         let reference = model.reference();
         let marked = self.marks.contains(&reference);
         let progress = self.progress.get(&reference).copied();
         let chosen = chosen == Some(&reference);
         let (glyph, role) = if progress == Some(JobState::Running) { model_state(ModelState::Loading) } else { model_state(model.state) };
-        row.text(if marked { "◆" } else { " " }, cx.style(Role::Accent));
+        row.text(if marked { "◆" } else { " " }, cx.style(Role::Marked));
         row.text(if model.card.favourite { "★" } else { " " }, cx.style(Role::Favourite)).gap(1);
         row.text(glyph, cx.style(role)).gap(1);
         let cell = Cell { model, uses: self.catalogue.uses(at), instance: instance(cx.shared, model) };
@@ -152,6 +148,7 @@ impl Table {
             let columns = usize::from(f.columns);
             let text = truncate(&text, columns);
             let role = match f.column {
+                Column::Name if marked => Role::Marked,
                 Column::Name if chosen => Role::Accent,
                 Column::Name if model.card.hidden => Role::Quiet,
                 _ => role,
@@ -159,7 +156,6 @@ impl Table {
             let text = if f.column.info().right { pad_start(&text, columns) } else { pad(&text, columns) };
             row.text(&text, cx.style(role)).gap(GAP);
         }
-        marked
     }
 
     fn group_row(&self, cx: &Cx<'_>, at: usize, mut row: Row<'_>) {

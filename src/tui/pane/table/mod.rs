@@ -112,6 +112,11 @@ impl Table {
         let here = self.here.as_ref();
         match here.and_then(|here| self.lines.iter().position(|line| self.is_here(line, here, shared))) {
             Some(at) => self.rows.at = at,
+            // At first, and while a filter is typed, it is on the first model.
+            None if here.is_none() => {
+                self.rows.at = self.lines.iter().position(|line| matches!(line, Line::Model(_))).unwrap_or(0);
+                self.settle(shared);
+            }
             // What it was on is gone: what stands in its place now is under the cursor.
             None => {
                 self.rows.at = self.rows.at.min(self.lines.len().saturating_sub(1));
@@ -456,12 +461,9 @@ impl Pane for Table {
         // While typing, the cursor is on the first model that fits.
         if !text.is_empty() {
             self.here = None;
-            Self::refresh(self, cx.shared);
-            self.rows.at = self.lines.iter().position(|line| matches!(line, Line::Model(_))).unwrap_or(0);
-            self.settle(cx.shared);
-        } else {
-            Self::refresh(self, cx.shared);
+            self.made = None;
         }
+        Self::refresh(self, cx.shared);
         (true, Outcome::done())
     }
 
