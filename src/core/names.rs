@@ -73,12 +73,11 @@ pub fn can_chat(model: &ModelInfo) -> bool {
     model.capabilities.is_empty() || model.capabilities.iter().any(|c| c == "completion" || c == "chat")
 }
 
-fn list<'a>(models: impl Iterator<Item = &'a ModelInfo>) -> String {
+fn list<'a>(mut models: impl Iterator<Item = &'a ModelInfo>) -> String {
     const MOST: usize = 12;
-    let mut names: Vec<String> = models.map(|m| crate::error::harmless(&m.reference().to_string())).collect();
-    let more = names.len().saturating_sub(MOST);
-    names.truncate(MOST);
-    let mut out = names.join(", ");
+    // Of thousands only those that are told are written out: a screen asks this at every frame.
+    let mut out = models.by_ref().take(MOST).map(|m| crate::error::harmless(&m.reference().to_string())).collect::<Vec<_>>().join(", ");
+    let more = models.count();
     if more > 0 {
         out.push_str(&format!(" and {more} more"));
     }
