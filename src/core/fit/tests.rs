@@ -188,6 +188,52 @@ const PUBLISHED: &[Published] = &[
     },
 ];
 
+/// llama-3-Korean-Bllossom-8B Q4_K_M with 512 tokens, all 33 layers on the GPU, as a log of llama-cpp-python in a public repository shows
+/// it: 281.81 MiB of weights on the processor and 4403.49 on the GPU, 64.00 of cache, 258.50 and 9.01 of compute buffers.
+#[test]
+fn llama_3_8b_is_as_published() {
+    let mib = |n: f64| (n * MIB) as u64;
+    let output = 128_256 * 4096 / 256 * 210;
+    let layer = (mib(4403.49) - output) / 32;
+    let anatomy = Anatomy {
+        weights: mib(281.81 + 4403.49),
+        layer_weights: vec![layer; 32],
+        input_weights: mib(281.81),
+        output_weights: output,
+        ..dense("llama", 32, 4096, (32, 8, 128), 14_336, 128_256)
+    };
+    let mut plan = LoadPlan::new(BackendKind::LlamaServer, &anatomy, &Parameters::default(), &words("-c 512 -np 1"), Some(24 << 30));
+    plan.whole_logits = true;
+    let found = estimate(&anatomy, &plan);
+    let near = |mine: u64, published: f64, share: f64| (mine as f64 / MIB / published - 1.0).abs() < share;
+    let weights = part(&found, PartKind::Weights);
+    assert!(near(weights.gpu, 4403.49, 0.001) && near(weights.memory, 281.81, 0.001), "{weights:?}");
+    let compute = part(&found, PartKind::Compute);
+    assert!(near(compute.gpu, 258.5, 0.01) && near(compute.memory, 9.01, 0.1), "{compute:?}");
+    assert_eq!(part(&found, PartKind::KvCache).gpu, mib(64.0));
+    let without_driver = (found.gpu - super::DRIVER) as f64 / MIB;
+    assert!((4403.49 + 64.0 + 258.5) / without_driver - 1.0 < found.margin);
+}
+
+/// Gemma 4 E4B with 4096 tokens and batches of 1024, as github.com/qualcomm/GenieX/pull/1346 shows it: the windowed layers 160 MiB
+/// whole and 60 MiB in 1536 cells, the others 64 MiB. Of its 42 layers 18 use the caches of others.
+#[test]
+fn gemma_4_e4b_is_as_published() {
+    let anatomy = Anatomy {
+        kv_heads: (0..42).map(|at| if at < 24 { 2 } else { 0 }).collect(),
+        window: Some(512),
+        windowed: (0..42).map(|at| at % 6 < 5).collect(),
+        windowed_head_k: Some(256),
+        windowed_head_v: Some(256),
+        ..dense("gemma4", 42, 2560, (8, 2, 512), 10_240, 262_144)
+    };
+    for (arguments, published) in [("-c 4096 -np 1 -ub 1024", 60.0 + 64.0), ("-c 4096 -np 1 -ub 1024 --swa-full", 160.0 + 64.0)] {
+        let plan = LoadPlan::new(BackendKind::LlamaServer, &anatomy, &Parameters::default(), &words(arguments), None);
+        let cache = mib(part(&estimate(&anatomy, &plan), PartKind::KvCache).memory);
+        assert!((cache - published).abs() < 0.01, "{arguments}: {cache}");
+    }
+}
+
 /// The windowed half of gpt-oss-20b's cache, as github.com/ggml-org/llama.cpp/pull/17609 shows it: 768 cells, 12 layers, 18.00 MiB,
 /// beside a compute buffer of 404 MiB with 4096 tokens.
 #[test]
