@@ -169,13 +169,17 @@ async fn choose(session: &mut Session, context: &Context, named: Option<&str>, b
         session.settle(|replica| replica.models.iter().any(|m| m.reference().to_string() == name)).await?;
         return names::resolve(name, &session.replica.models).map_err(|e| nobody_there(e, session));
     }
-    let last = before.or_else(|| session.replica.settings.get("last_model").and_then(|value| serde_json::from_value(value.clone()).ok()));
+    let mut recent = names::recent(&session.replica.settings);
+    recent.splice(0..0, before);
     session
         .settle(|replica| {
-            last.as_ref().is_some_and(|last| names::default_model(Some(last), &replica.models, &replica.backends).as_ref() == Ok(last))
+            recent.first().is_some_and(|last| {
+                let only = std::slice::from_ref(last);
+                names::default_model(only, &replica.models, &replica.backends).as_ref() == Ok(last)
+            })
         })
         .await?;
-    names::default_model(last.as_ref(), &session.replica.models, &session.replica.backends)
+    names::default_model(&recent, &session.replica.models, &session.replica.backends)
 }
 
 /// A name that fits nothing because nothing could be reached is not wrong use.

@@ -1,5 +1,10 @@
 //! How the name of a model is understood, and which model answers when none is named.
 
+use std::collections::BTreeMap;
+
+use serde::Deserialize as _;
+use serde_json::Value;
+
 pub use crate::error::nearest;
 use crate::error::{Error, Kind, Result, quoted};
 use crate::proto::{BackendState, BackendStatus, ModelInfo, ModelRef, ModelState};
@@ -43,17 +48,48 @@ pub fn resolve(name: &str, models: &[ModelInfo]) -> Result<ModelRef> {
     Err(error.hint(format!("Models: {}.", list(models.iter()))))
 }
 
-/// Which model answers when none is named: the last used if its backend is up, else one that is loaded. Nothing is loaded unasked.
+/// The setting that remembers which model was used last, and that of those before it.
+pub const LAST_MODEL: &str = "last_model";
+pub const RECENT_MODELS: &str = "recent_models";
+/// Models that are remembered as used lately.
+const MOST_RECENT: usize = 8;
+
+/// The models that were used lately, the last first.
+#[must_use]
+pub fn recent(settings: &BTreeMap<String, Value>) -> Vec<ModelRef> {
+    let last = settings.get(LAST_MODEL).and_then(|value| ModelRef::deserialize(value).ok());
+    let before = settings.get(RECENT_MODELS).and_then(|value| Vec::<ModelRef>::deserialize(value).ok()).unwrap_or_default();
+    let mut all: Vec<ModelRef> = last.into_iter().collect();
+    for model in before {
+        if !all.contains(&model) {
+            all.push(model);
+        }
+    }
+    all.truncate(MOST_RECENT);
+    all
+}
+
+/// Those that were used lately, after one more was used.
+#[must_use]
+pub fn used(settings: &BTreeMap<String, Value>, model: &ModelRef) -> Vec<ModelRef> {
+    let mut all = recent(settings);
+    all.retain(|known| known != model);
+    all.insert(0, model.clone());
+    all.truncate(MOST_RECENT);
+    all
+}
+
+/// Which model answers when none is named: of those used lately (the last first) the first that can be reached, else one that is
+/// loaded. Nothing is loaded unasked.
 ///
 /// # Errors
 /// [`Kind::NoModel`], which lists what could be named.
-pub fn default_model(last: Option<&ModelRef>, models: &[ModelInfo], backends: &[BackendStatus]) -> Result<ModelRef> {
+pub fn default_model(recent: &[ModelRef], models: &[ModelInfo], backends: &[BackendStatus]) -> Result<ModelRef> {
     let up = |backend: &str| backends.iter().any(|b| b.name == backend && b.state == BackendState::Up);
-    if let Some(last) = last
-        && up(&last.backend)
-        && models.iter().any(|m| m.backend == last.backend && m.name == last.model && m.state != ModelState::Failed)
-    {
-        return Ok(last.clone());
+    let listed =
+        |model: &ModelRef| models.iter().any(|m| m.backend == model.backend && m.name == model.model && m.state != ModelState::Failed);
+    if let Some(used) = recent.iter().find(|model| up(&model.backend) && listed(model)) {
+        return Ok(used.clone());
     }
     let loaded = models.iter().find(|m| matches!(m.state, ModelState::Loaded) && up(&m.backend) && can_chat(m));
     if let Some(model) = loaded {
@@ -132,12 +168,31 @@ mod tests {
             discovered: false,
         };
         let backends = [up("ollama"), up("work")];
-        let error = default_model(None, &models, &backends).unwrap_err();
+        let error = default_model(&[], &models, &backends).unwrap_err();
         assert_eq!((error.kind, error.exit_code()), (Kind::NoModel, 3));
         models[3].state = ModelState::Loaded;
-        assert_eq!(default_model(None, &models, &backends).unwrap().model, "gemma3");
+        assert_eq!(default_model(&[], &models, &backends).unwrap().model, "gemma3");
         let last = ModelRef { backend: "ollama".into(), model: "qwen3:8b".into() };
-        assert_eq!(default_model(Some(&last), &models, &backends).unwrap(), last);
-        assert_eq!(default_model(Some(&last), &models, &backends[1..]).unwrap().model, "gemma3");
+        assert_eq!(default_model(std::slice::from_ref(&last), &models, &backends).unwrap(), last);
+        assert_eq!(default_model(std::slice::from_ref(&last), &models, &backends[1..]).unwrap().model, "gemma3");
+        // The last is out of reach, the one before it is not: that one, though another is loaded.
+        let before = ModelRef { backend: "work".into(), model: "qwen3:8b".into() };
+        assert_eq!(default_model(&[last, before.clone()], &models, &backends[1..]).unwrap(), before);
+    }
+
+    #[test]
+    fn what_was_used_lately_is_remembered_each_once() {
+        let model = |at: usize| ModelRef { backend: "b".into(), model: format!("m{at}") };
+        let mut settings = BTreeMap::from([(LAST_MODEL.to_owned(), serde_json::to_value(model(0)).unwrap())]);
+        assert_eq!(recent(&settings), [model(0)], "as an older arbour left it");
+        for at in (1..12).chain([10]) {
+            let list = used(&settings, &model(at));
+            settings.insert(LAST_MODEL.to_owned(), serde_json::to_value(model(at)).unwrap());
+            settings.insert(RECENT_MODELS.to_owned(), serde_json::to_value(list).unwrap());
+        }
+        let names: Vec<String> = recent(&settings).into_iter().map(|m| m.model).collect();
+        assert_eq!(names, ["m10", "m11", "m9", "m8", "m7", "m6", "m5", "m4"]);
+        settings.insert(RECENT_MODELS.to_owned(), Value::from("nonsense"));
+        assert_eq!(recent(&settings), [model(10)]);
     }
 }

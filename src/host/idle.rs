@@ -184,14 +184,14 @@ impl Host {
             return;
         }
         self.idle.loaded.remove(&model);
-        if matches!(info.state, ModelState::Unloaded | ModelState::Failed) && !self.runs.is_busy(&model) && !self.acts.is_starting(&model) {
+        if matches!(info.state, ModelState::Unloaded | ModelState::Failed) && !self.runs.uses(&model) && !self.acts.is_starting(&model) {
             self.idle.told.remove(&model);
         }
     }
 
     fn facts(&self, model: &ModelRef) -> Facts {
         let text = self.idle.told.get(model).cloned().or_else(|| written(&self.load_settings(model)));
-        Facts { keep: text.and_then(|text| keep(&text)), at_work: self.runs.is_busy(model), pinned: self.card(model).pinned }
+        Facts { keep: text.and_then(|text| keep(&text)), at_work: self.runs.uses(model), pinned: self.card(model).pinned }
     }
 
     /// A run of a model has begun or ended, or its settings are others.
@@ -270,7 +270,7 @@ mod tests {
             assert_eq!(idle.next(), due.map(at), "{what}");
         }
         assert!(idle.take_due(at(29)).is_empty());
-        assert_eq!(idle.take_due(at(54)), [model.clone()]);
+        assert_eq!(idle.take_due(at(54)), std::slice::from_ref(&model));
         idle.seen(&model, &facts("0", false, false), at(60), 60_000);
         assert!(idle.take_due(at(99)).is_empty() && idle.next().is_none(), "said once");
         idle.used(&model, at(99), 0);

@@ -88,11 +88,6 @@ impl Runs {
         self.running.values().any(|running| running.model == *model)
     }
 
-    /// Whether this model is asked by anybody here.
-    pub(super) fn is_busy(&self, model: &ModelRef) -> bool {
-        self.running.values().any(|running| running.model == *model)
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.running.is_empty()
     }

@@ -276,7 +276,7 @@ mod tests {
             }
             let running: Vec<usize> = schedule.going.values().flat_map(|going| going.running.keys().copied()).collect();
             let id = JobId(uuid::Uuid::from_u128(1));
-            schedule.settled(id, running[0], if running[0] % 100 == 0 { Err(Error::new(Kind::Server, "No.")) } else { Ok(()) });
+            schedule.settled(id, running[0], if running[0].is_multiple_of(100) { Err(Error::new(Kind::Server, "No.")) } else { Ok(()) });
             for news in schedule.take_news(at, 9) {
                 events += 1;
                 told.extend(news.items);

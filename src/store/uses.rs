@@ -1,6 +1,6 @@
 //! What the runs of models say: how many, how many failed, when the last was, and how quick the last good ones were.
 //!
-//! Invariant: counts come out of one index without reading a run; of each model at most [`WINDOW`] runs are read.
+//! Invariant: nothing is counted (triggers keep the counts); of each model at most [`WINDOW`] runs are read.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -11,11 +11,12 @@ use crate::proto::{ModelRef, ModelUse};
 /// Good runs that a median is taken over: enough to be steady, few enough to tell of today's machine.
 const WINDOW: u32 = 200;
 
-/// Models are looked up by the few that have runs; their runs are counted in the index alone.
-pub(super) const MODELS: &str = "SELECT key, backend, name FROM model";
+pub(super) const MODELS: &str =
+    "SELECT t.model, m.backend, m.name FROM model_tally AS t JOIN model AS m ON m.key = t.model WHERE t.runs > 0";
 pub(super) const MODEL: &str = "SELECT key FROM model WHERE backend = ?1 AND name = ?2";
-pub(super) const COUNTS: &str = "SELECT count(*), ifnull(sum(finish = 'error'), 0), max(started) FROM run WHERE model = ?1";
-/// The last runs that ended well, newest first. How one ended stands in the index, so that only good ones are read.
+pub(super) const COUNTS: &str = "SELECT runs, failed FROM model_tally WHERE model = ?1";
+pub(super) const LAST: &str = "SELECT max(started) FROM run WHERE model = ?1";
+/// The last runs that ended well, newest first. The words are those of the index.
 pub(super) const GOOD: &str = "SELECT tokens_per_s, ttft_ms FROM run
      WHERE model = ?1 AND finish IN ('stop', 'length', 'tool_calls') ORDER BY started DESC LIMIT ?2";
 
@@ -44,11 +45,11 @@ pub(super) fn uses(connection: &mut Connection, model: Option<&ModelRef>) -> Res
 }
 
 fn of(connection: &Connection, model: i64) -> Result<ModelUse, Fault> {
-    let counted = |row: &Row<'_>| {
-        let (runs, failed) = (unsigned(row, 0)?, unsigned(row, 1)?);
-        Ok(ModelUse { runs, failed, last: row.get(2)?, ..ModelUse::default() })
+    let counted = |row: &Row<'_>| Ok(ModelUse { runs: unsigned(row, 0)?, failed: unsigned(row, 1)?, ..ModelUse::default() });
+    let Some(mut figures) = connection.prepare_cached(COUNTS)?.query_row([model], counted).optional()? else {
+        return Ok(ModelUse::default());
     };
-    let mut figures = connection.prepare_cached(COUNTS)?.query_row([model], counted)?;
+    figures.last = connection.prepare_cached(LAST)?.query_row([model], |row| row.get(0))?;
     if figures.runs > figures.failed {
         let mut statement = connection.prepare_cached(GOOD)?;
         let (mut rates, mut waits) = (Vec::new(), Vec::new());

@@ -224,10 +224,7 @@ impl Shared {
             Some(doc) => doc.conversation.row.model.clone(),
             None => self.view.model.clone(),
         };
-        own.or_else(|| {
-            let last = self.replica.settings.get("last_model").and_then(|v| serde_json::from_value(v.clone()).ok());
-            names::default_model(last.as_ref(), &self.replica.models, &self.replica.backends).ok()
-        })
+        own.or_else(|| names::default_model(&names::recent(&self.replica.settings), &self.replica.models, &self.replica.backends).ok())
     }
 
     /// What is known of the model that answers next.

@@ -13,7 +13,6 @@ use crate::proto::{
 /// Longest title and branch name, in characters.
 const LONGEST_NAME: usize = 200;
 /// Setting that remembers which model answered last.
-pub(super) const LAST_MODEL: &str = "last_model";
 
 /// The conversation whose document a command reads; `None` for those that need none.
 pub(super) fn subject(command: &Command) -> Option<ConversationId> {
@@ -272,10 +271,13 @@ impl Machine {
         });
         let start = Start { conversation, node: answer, run, model: model.clone(), messages, parameters, continues: continues_text };
         grown.finish(&mut change, doc, answer, at);
-        if self.last_model().as_ref() != Some(&model) {
-            let value = serde_json::to_value(&model).unwrap_or_default();
-            change.writes.push(Write::Setting { key: LAST_MODEL.to_owned(), value: value.clone() });
-            change.events.push(EventKind::Setting { key: LAST_MODEL.to_owned(), value });
+        if names::recent(&self.replica.settings).first() != Some(&model) {
+            let recent = names::used(&self.replica.settings, &model);
+            for (key, value) in [(names::LAST_MODEL, serde_json::to_value(&model)), (names::RECENT_MODELS, serde_json::to_value(&recent))] {
+                let (key, value) = (key.to_owned(), value.unwrap_or_default());
+                change.writes.push(Write::Setting { key: key.clone(), value: value.clone() });
+                change.events.push(EventKind::Setting { key, value });
+            }
         }
         change.start = Some(start);
         Ok(change)
@@ -286,11 +288,7 @@ impl Machine {
     /// # Errors
     /// [`Kind::NoModel`], which lists what could be named.
     pub fn default_model(&self) -> Result<ModelRef> {
-        names::default_model(self.last_model().as_ref(), &self.replica.models, &self.replica.backends)
-    }
-
-    fn last_model(&self) -> Option<ModelRef> {
-        self.replica.settings.get(LAST_MODEL).and_then(|value| serde_json::from_value(value.clone()).ok())
+        names::default_model(&names::recent(&self.replica.settings), &self.replica.models, &self.replica.backends)
     }
 
     fn add(

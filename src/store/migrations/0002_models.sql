@@ -48,8 +48,31 @@ CREATE TABLE system_prompt (
 ALTER TABLE run ADD COLUMN system INTEGER REFERENCES system_prompt (key);
 ALTER TABLE conversation ADD COLUMN preset TEXT;
 
--- What the runs of a model say, newest first; how they ended is counted without reading them.
-CREATE INDEX run_by_model ON run (model, started, finish);
+-- What the runs of a model say: the last, the last good ones newest first, and how many there are, kept by triggers, so that nobody
+-- counts a million of them.
+CREATE INDEX run_by_model ON run (model, started);
+CREATE INDEX run_good_by_model ON run (model, started) WHERE finish IN ('stop', 'length', 'tool_calls');
+CREATE TABLE model_tally (
+    model  INTEGER PRIMARY KEY REFERENCES model (key),
+    runs   INTEGER NOT NULL,
+    failed INTEGER NOT NULL
+) STRICT;
+INSERT INTO model_tally (model, runs, failed) SELECT model, count(*), ifnull(sum(finish = 'error'), 0) FROM run GROUP BY model;
+CREATE TRIGGER run_added AFTER INSERT ON run
+BEGIN
+    INSERT INTO model_tally (model, runs, failed) VALUES (new.model, 1, new.finish IS 'error')
+        ON CONFLICT (model) DO UPDATE SET runs = runs + 1, failed = failed + excluded.failed;
+END;
+CREATE TRIGGER run_removed AFTER DELETE ON run
+BEGIN
+    UPDATE model_tally SET runs = runs - 1, failed = failed - (old.finish IS 'error') WHERE model = old.model;
+END;
+CREATE TRIGGER run_changed AFTER UPDATE OF model, finish ON run WHEN old.model <> new.model OR old.finish IS NOT new.finish
+BEGIN
+    UPDATE model_tally SET runs = runs - 1, failed = failed - (old.finish IS 'error') WHERE model = old.model;
+    INSERT INTO model_tally (model, runs, failed) VALUES (new.model, 1, new.finish IS 'error')
+        ON CONFLICT (model) DO UPDATE SET runs = runs + 1, failed = failed + excluded.failed;
+END;
 
 -- Downloads that are not forgotten (`proto::Download`), so that they go on after a restart.
 CREATE TABLE download (
