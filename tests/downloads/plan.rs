@@ -234,9 +234,7 @@ async fn a_token_opens_what_is_private_and_goes_nowhere_else() {
 #[tokio::test]
 async fn room_is_looked_for_before_the_first_byte() {
     let registry = Registry::start();
-    registry.put("/huge.gguf", b"GGUF").silent();
     let place = Place::new(&[&registry]);
-    let huge = vec![0u8; 8];
     std::fs::create_dir_all(place.models()).unwrap();
     // A file with a hole in it is as large as one likes, and takes no room where it lies.
     let sparse = place.folder.path().join("sparse.gguf");
@@ -245,7 +243,7 @@ async fn room_is_looked_for_before_the_first_byte() {
     let error = place.pull(sparse.to_str().unwrap()).await.unwrap_err();
     assert_eq!(error.kind, Kind::DiskFull, "{error:?}");
     assert!(error.message.contains("8.7 TB more") && error.message.contains("are free"), "{error:?}");
-    assert!(place.left().is_empty() && huge.len() == 8, "{:?}", place.left());
+    assert!(place.left().is_empty(), "{:?}", place.left());
 }
 
 #[tokio::test]
