@@ -38,7 +38,7 @@ async fn start(backend: &dyn Backend, model: &str) -> (Result<(), Error>, Vec<u6
 }
 
 async fn state(backend: &dyn Backend, model: &str) -> ModelState {
-    backend.models().await.unwrap().into_iter().find(|m| m.name == model).unwrap().state
+    backend.model(model).await.expect("the model").state
 }
 
 #[tokio::test]

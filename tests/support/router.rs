@@ -192,7 +192,7 @@ impl Handler for Speaker {
                     Err((status, says)) => refuse(out, status, says).await,
                 },
                 "POST /models/unload" => {
-                    if !self.0.lock().models.get(&name).is_some_and(|model| model.state != "unloaded") {
+                    if self.0.lock().models.get(&name).is_none_or(|model| model.state == "unloaded") {
                         return refuse(out, 400, "model is not running").await;
                     }
                     self.0.set(&name, "unloaded", Some(0));
