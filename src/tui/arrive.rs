@@ -293,7 +293,7 @@ pub fn reply(model: &mut Model, tag: Tag, result: Result<Reply>) {
             model.push_overlay(Box::new(page));
         }
         (Waiting::Fit(start), result @ (Ok(Reply::Fits(_)) | Err(_))) => {
-            let fits = result.and_then(|reply| if let Reply::Fits(fits) = reply { Ok(fits) } else { Ok(Vec::new()) });
+            let fits = result.map(|reply| if let Reply::Fits(fits) = reply { fits } else { Vec::new() });
             action::fitting::answered(model, start, fits);
         }
         (Waiting::Search(text), Ok(Reply::Hits(hits))) => action::find::show_hits(model, &text, hits),

@@ -138,7 +138,7 @@ fn completion_knows_what_may_follow() {
     assert_eq!(texts("set temp"), ["set temperature", "set dynatemp_range", "set dynatemp_exponent"]);
     assert_eq!(texts("set thinking o"), ["set thinking on", "set thinking off", "set thinking low"]);
     assert_eq!(texts("open quick"), ["open 0198a"]);
-    assert_eq!(texts("backend add x o"), ["backend add x ollama", "backend add x openai"]);
+    assert_eq!(texts("backend add x o"), ["backend add x ollama", "backend add x openai", "backend add x anthropic"]);
     assert_eq!(texts("pull starter "), ["pull starter pip"]);
     assert_eq!(texts("retry x"), Vec::<String>::new());
     assert_eq!(texts("system hel"), Vec::<String>::new());
