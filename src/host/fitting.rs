@@ -51,6 +51,15 @@ struct Known {
     mark: Mark,
     anatomy: Option<Anatomy>,
     arguments: Vec<String>,
+    /// Conversations that a running server works on at once.
+    slots: Option<u32>,
+}
+
+impl Known {
+    fn of(mark: Mark, inspection: &Inspection) -> Self {
+        let slots = inspection.metadata.iter().find(|(key, _)| key == "total_slots").and_then(|(_, slots)| slots.parse().ok());
+        Self { mark, anatomy: inspection.anatomy.clone(), arguments: inspection.arguments.clone(), slots }
+    }
 }
 
 /// By what a changed model is told from what it was.
@@ -214,8 +223,7 @@ async fn inspected(backend: &dyn Backend, model: &ModelRef, card: Card, places: 
     if known.len() >= REMEMBERED {
         known.clear();
     }
-    let (anatomy, arguments) = (inspection.anatomy.clone(), inspection.arguments.clone());
-    known.insert(model.clone(), Known { mark: mark(&inspection.model), anatomy, arguments });
+    known.insert(model.clone(), Known::of(mark(&inspection.model), &inspection));
     drop(known);
     Ok(inspection)
 }
@@ -312,15 +320,16 @@ impl Round {
         let itself = self.loaded.iter().find(|c| c.model == fit.model).cloned();
         let own = itself.as_ref().map_or((0, 0), |c| (c.memory, c.gpu));
         let without_it = shown.with(own.0, own.1);
-        let mut parameters = parameters;
+        // A server of one model does not tell how it was started, but what it made of that.
+        let mut arguments = known.arguments.clone();
         if backend.kind() == BackendKind::LlamaServer
-            && known.arguments.is_empty()
+            && arguments.is_empty()
             && let Some(context) = info.as_ref().and_then(|info| info.context)
         {
-            parameters.0.entry("context".to_owned()).or_insert_with(|| context.into());
+            arguments = fit::told_arguments(context, known.slots);
         }
         let gpu = without_it.gpu.filter(|_| without_it.total_gpu.is_some_and(|total| total > 0));
-        let plan = LoadPlan::new(backend.kind(), anatomy, &parameters, &known.arguments, gpu);
+        let plan = LoadPlan::new(backend.kind(), anatomy, &parameters, &arguments, gpu);
         let estimate = fit::estimate(anatomy, &plan);
         fit.verdict = fit::verdict(&estimate, &without_it);
         if fit.verdict == Verdict::Full {
@@ -352,7 +361,7 @@ impl Round {
         let inspection = inspected(backend, model, Card::default(), &self.places, &self.known).await?;
         // What the list tells is the mark to be found by: an inspection may know more.
         let mark = info.map_or_else(|| mark(&inspection.model), mark);
-        let known = Known { mark, anatomy: inspection.anatomy, arguments: inspection.arguments };
+        let known = Known::of(mark, &inspection);
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(model.clone(), known.clone());
         Ok(known)
     }

@@ -14,7 +14,7 @@ mod room;
 mod tests;
 mod words;
 
-pub use plan::{CacheType, Engine, LoadPlan, Place};
+pub use plan::{CacheType, Engine, LoadPlan, Place, told_arguments};
 pub use room::{Candidate, Free, room, verdict};
 pub use words::{bytes, describe, together};
 

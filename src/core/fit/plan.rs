@@ -102,6 +102,17 @@ const AUTO_SLOTS: u32 = 4;
 const SLOTS_MAX: u32 = 1024;
 const BATCH_MAX: u32 = 1 << 20;
 
+/// The arguments that a running llama-server of this context (of one slot) and so many slots was started with, as far as that tells.
+/// Without `--parallel` it makes four slots that share one cache; else each slot has its own.
+#[must_use]
+pub fn told_arguments(context: u32, slots: Option<u32>) -> Vec<String> {
+    let with = |flag: &str, n: u32| [flag.to_owned(), n.to_string()];
+    match slots.filter(|slots| (1..=SLOTS_MAX).contains(slots)) {
+        Some(slots) if slots != AUTO_SLOTS => [with("-c", context.saturating_mul(slots)), with("-np", slots)].concat(),
+        _ => with("-c", context).into(),
+    }
+}
+
 impl LoadPlan {
     /// The plan for a backend's kind with its usual settings and these over them. Read are `context`, `gpu_layers`, `batch`, and
     /// `kv_type` and `slots`, which only estimates take. `gpu`: free bytes of this machine's GPUs, `None` without any.
@@ -209,8 +220,8 @@ impl LoadPlan {
             }
             Engine::Ollama => {}
             Engine::LlamaServer => {
-                if arguments.is_empty() {
-                    say("How the server is started is not known: its defaults are assumed.");
+                if !arguments.iter().any(|argument| argument == "--model" || argument == "-m") {
+                    say("How the server is started is not all known: its defaults are assumed for the rest.");
                 }
                 say("Prompts that llama-server keeps in memory (--cache-ram, up to 8.6 GB) come on top as it is used.");
             }

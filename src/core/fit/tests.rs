@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Candidate, Engine, Free, LoadPlan, Place, bytes, describe, estimate, room, together, verdict};
+use super::{Candidate, Engine, Free, LoadPlan, Place, bytes, describe, estimate, room, together, told_arguments, verdict};
 use crate::proto::{Anatomy, BackendKind, Estimate, EstimatePart, Figure, Fit, ModelRef, Parameters, PartKind, Verdict};
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -83,6 +83,18 @@ fn whole_processes_lie_within_the_margin() {
         let plan = LoadPlan::new(BackendKind::LlamaServer, &anatomy, &Parameters::default(), &words(arguments), None);
         within(&estimate(&anatomy, &plan), *kilobytes as f64 * 1024.0, &format!("{model} {arguments}"));
     }
+}
+
+/// `-c 4096 -np 2` after its first answers: 238 MB (`VmRSS`). It tells 2048 tokens and two slots.
+#[test]
+fn a_running_server_is_reckoned_by_what_it_tells() {
+    assert_eq!(told_arguments(2048, Some(2)), ["-c", "4096", "-np", "2"]);
+    assert_eq!(told_arguments(4096, Some(4)), ["-c", "4096"], "four that share one cache are what it makes by itself");
+    assert_eq!(told_arguments(4096, None), ["-c", "4096"]);
+    assert_eq!(told_arguments(u32::MAX, Some(9)), ["-c", &u32::MAX.to_string(), "-np", "9"]);
+    let anatomy = smollm2();
+    let plan = LoadPlan::new(BackendKind::LlamaServer, &anatomy, &Parameters::default(), &told_arguments(2048, Some(2)), None);
+    within(&estimate(&anatomy, &plan), 238e6, "two slots");
 }
 
 fn within(found: &Estimate, real: f64, what: &str) {
