@@ -12,7 +12,6 @@ use crate::proto::{
 
 /// Longest title and branch name, in characters.
 const LONGEST_NAME: usize = 200;
-/// Setting that remembers which model answered last.
 
 /// The conversation whose document a command reads; `None` for those that need none.
 pub(super) fn subject(command: &Command) -> Option<ConversationId> {
