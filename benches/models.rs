@@ -50,15 +50,15 @@ fn model(i: usize) -> ModelInfo {
     let backend = ["workstation", "box", "embedded"][i % 3];
     let kind = ["instruct", "coder", "base", "vision"][i % 4];
     let mut model = ModelInfo::named(backend, BackendKind::Ollama, &format!("hub/{family}-{kind}-{i:04}:{}b-q4_K_M", i % 70 + 1));
-    model.state = if i % 50 == 0 { ModelState::Loaded } else { ModelState::Unloaded };
+    model.state = if i.is_multiple_of(50) { ModelState::Loaded } else { ModelState::Unloaded };
     model.family = Some(family.to_owned());
     model.quantisation = Some(["Q4_K_M", "Q8_0", "F16"][i % 3].to_owned());
     model.size_bytes = Some((i % 70 + 1) as u64 * 600_000_000);
     model.context_max = Some(4096 << (i % 6));
     model.capabilities = vec!["completion".to_owned(), if i % 4 == 3 { "vision".to_owned() } else { "tools".to_owned() }];
-    model.card.favourite = i % 97 == 0;
-    model.card.groups = if i % 9 == 0 { vec!["work".to_owned()] } else { Vec::new() };
-    model.card.tags = if i % 13 == 0 { vec!["old".to_owned()] } else { Vec::new() };
+    model.card.favourite = i.is_multiple_of(97);
+    model.card.groups = if i.is_multiple_of(9) { vec!["work".to_owned()] } else { Vec::new() };
+    model.card.tags = if i.is_multiple_of(13) { vec!["old".to_owned()] } else { Vec::new() };
     model
 }
 
