@@ -20,7 +20,7 @@ async fn ollama(show: Capture) -> Inspection {
         ("GET /api/ps", Capture::load("ollama-ps-loaded")),
         ("POST /api/show", show),
     ]);
-    make(BackendKind::Ollama, &server.url()).inspect("smollm2:135m").await.unwrap()
+    make(BackendKind::Ollama, &server.url()).inspect("smollm2:135m").await.expect("an inspection")
 }
 
 #[tokio::test]
