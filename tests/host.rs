@@ -273,7 +273,7 @@ async fn questions_are_answered() {
     let mut client = Client::through(door.clone(), Introduction::default()).await.unwrap();
     let Reply::Request(again) = client.query(ask(Some(answer), None)).await.unwrap() else { panic!() };
     assert_eq!(again.body, "system: Be brief.\nuser: what is a puppet\n");
-    assert_eq!(again.notes.len(), 1, "it says that it was put together again");
+    assert!(again.notes.is_empty(), "exact after a restart: {:?}", again.notes);
     door.end("over");
     within(door.ended()).await;
 }

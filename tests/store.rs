@@ -6,8 +6,8 @@ use std::path::Path;
 use arbour::core::Write;
 use arbour::error::{Error, Kind};
 use arbour::proto::{
-    CommandId, Content, Conversation, ConversationId, ConversationRow, Figure, Figures, Finish, IdGen, ModelRef, Node, NodeId, Parameters,
-    Part, Progress, Role, Run, RunId, State,
+    Card, CommandId, Content, Conversation, ConversationId, ConversationRow, Figure, Figures, Finish, IdGen, ModelRef, Node, NodeId,
+    Parameters, Part, Progress, Role, Run, RunId, State,
 };
 use arbour::store::Store;
 use serde_json::json;
@@ -799,6 +799,13 @@ fn fixture_writes() -> (Conversation, Vec<(Node, Content)>, Vec<Write>) {
     (kept, nodes, writes)
 }
 
+/// What version 2 added and the fixture holds.
+fn fixture_card() -> (ModelRef, Card) {
+    let parameters = Parameters(BTreeMap::from([("temperature".into(), json!(0.2))]));
+    let card = Card { favourite: true, tags: vec!["fast".into()], note: "for drafts".into(), parameters, ..Card::default() };
+    (ModelRef { backend: "work".into(), model: "small".into() }, card)
+}
+
 #[tokio::test]
 async fn a_database_of_every_version_is_brought_up_to_date_and_read() {
     let (mut kept, nodes, _) = fixture_writes();
@@ -829,6 +836,10 @@ async fn a_database_of_every_version_is_brought_up_to_date_and_read() {
             assert_eq!(store.search(query, None, 5).await.unwrap().first().map(|hit| hit.node), Some(nodes[node].0.id), "{query}");
         }
         assert_eq!(store.settings().await.unwrap(), BTreeMap::from([("theme".into(), json!("dark"))]));
+        if version >= 2 {
+            let (model, card) = fixture_card();
+            assert_eq!(store.cards().await.unwrap(), BTreeMap::from([(model, card)]), "version {version}");
+        }
         store.write(vec![Write::DeleteConversation(kept.row.id)], true).await.unwrap();
         assert!(store.search("warum", None, 5).await.unwrap().is_empty());
     }
@@ -842,6 +853,8 @@ async fn make_the_fixture() {
     let path = home.path().join("fixture.db");
     let store = open(&path);
     store.write(fixture_writes().2, true).await.unwrap();
+    let (model, card) = fixture_card();
+    store.write(vec![Write::Card { model, card }], true).await.unwrap();
     let version = store.stats(false).await.unwrap().schema;
     store.close().await;
     let connection = rusqlite::Connection::open(&path).unwrap();

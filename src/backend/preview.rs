@@ -30,10 +30,14 @@ pub fn post(who: &Who, url: String, body: &Value, notes: Vec<String>) -> Request
 /// What a person should know of parameters that are set and not sent.
 #[must_use]
 pub fn ignored(who: &Who, set: &Parameters) -> Vec<String> {
-    parameters::ignored_by(set, who.kind)
+    let refused = parameters::ignored_by(set, who.kind)
         .into_iter()
-        .map(|key| format!("{key} is set and not sent: {} does not take it.", who.kind.word()))
-        .collect()
+        .map(|key| format!("{key} is set and not sent: {} does not take it.", who.kind.word()));
+    let mut notes: Vec<String> = refused.collect();
+    if who.kind == BackendKind::LlamaServer && set.0.contains_key("keep_alive") {
+        notes.push("keep_alive is not sent: arbour itself unloads a router's idle models; a server of one model keeps it.".to_owned());
+    }
+    notes
 }
 
 /// In single quotes, for a shell.

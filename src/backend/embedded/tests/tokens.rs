@@ -21,6 +21,11 @@ fn tokenizer(writer: &Writer) -> crate::error::Result<Tokenizer> {
 
 /// A SentencePiece vocabulary: bytes 3..=258, then pieces.
 fn spm() -> Writer {
+    spm_with("llama", 1, |_, _| {})
+}
+
+/// The same under another name, its pieces and scores changed.
+fn spm_with(model: &str, bos: u32, change: impl FnOnce(&mut Vec<&str>, &mut Vec<f32>)) -> Writer {
     let bytes: Vec<String> = (0..=255).map(|b| format!("<0x{b:02X}>")).collect();
     let mut texts = vec!["<unk>", "<s>", "</s>"];
     texts.extend(bytes.iter().map(String::as_str));
@@ -36,13 +41,14 @@ fn spm() -> Writer {
     texts.push("<end_of_turn>");
     kinds.push(3);
     scores.push(0.0);
+    change(&mut texts, &mut scores);
     Writer::default()
         .text("general.architecture", "llama")
-        .text("tokenizer.ggml.model", "llama")
+        .text("tokenizer.ggml.model", model)
         .texts("tokenizer.ggml.tokens", &texts)
         .ints("tokenizer.ggml.token_type", &kinds)
         .floats("tokenizer.ggml.scores", &scores)
-        .int("tokenizer.ggml.bos_token_id", 1)
+        .int("tokenizer.ggml.bos_token_id", bos)
         .int("tokenizer.ggml.eos_token_id", 2)
         .int("tokenizer.ggml.unknown_token_id", 0)
 }
@@ -93,16 +99,16 @@ fn long_texts_without_a_merge_or_a_space_end() {
 fn contradictions_are_refused() {
     for (writer, kind) in [
         (Writer::default().text("tokenizer.ggml.model", "llama"), Kind::File),
-        (spm().texts("tokenizer.ggml.tokens", &[]), Kind::File),
-        (spm().floats("tokenizer.ggml.scores", &[0.0]), Kind::File),
-        (spm().text("tokenizer.ggml.model", "t5"), Kind::Unsupported),
-        (spm().text("tokenizer.ggml.model", "gpt2"), Kind::File),
+        (spm_with("llama", 1, |texts, _| texts.clear()), Kind::File),
+        (spm_with("llama", 1, |_, scores| scores.truncate(1)), Kind::File),
+        (spm_with("t5", 1, |_, _| {}), Kind::Unsupported),
+        (spm_with("gpt2", 1, |_, _| {}), Kind::File),
     ] {
         let error = tokenizer(&writer).err().unwrap();
         assert_eq!(error.kind, kind, "{error:?}");
     }
     // Ids beyond the vocabulary are as good as none.
-    let t = tokenizer(&spm().int("tokenizer.ggml.bos_token_id", 1_000_000)).unwrap();
+    let t = tokenizer(&spm_with("llama", 1_000_000, |_, _| {})).unwrap();
     assert_ne!(t.encode_prompt("a").unwrap()[0], 1_000_000);
     assert_eq!(t.piece(1_000_000), b"");
 }
