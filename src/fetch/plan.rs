@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use super::hub::{self, Hub, Listed};
-use super::source::{Source, model_name, part_of};
+use super::source::{Pick, Source, model_name, part_of};
 use super::{Job, Progress, copy, fetch, name, part};
 use crate::error::{Error, Kind, Result, quoted};
 use crate::proto::{DownloadState, Layer};
@@ -109,6 +109,8 @@ impl Plan {
             }
             tell(&layers, checking);
         };
+        // Told before the first byte: who breaks it off must know which files may be unfinished.
+        tell(&layers.lock().unwrap_or_else(PoisonError::into_inner), false);
         let mut there = Vec::with_capacity(self.files.len());
         for (at, file) in self.files.iter().enumerate() {
             if file.job.destination.exists() {
@@ -179,8 +181,16 @@ impl Plan {
 /// Drops what an unfinished download left of these files of a source. Files that are whole stay.
 pub fn forget(source: &Source, models: &Path, layers: &[Layer]) {
     let folder = source.folder(models);
-    for layer in layers.iter().filter(|layer| super::source::is_file_path(&layer.name)) {
-        for left in part::leftovers(&folder.join(&layer.name)) {
+    // A host that was killed has not written down which files it had begun; a source of one file names it.
+    let named = match source {
+        Source::Hub { pick: Pick::File(path), .. } => Some(path.clone()),
+        Source::Address { file, .. } => Some(file.clone()),
+        Source::Path(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+        Source::Hub { .. } => None,
+    };
+    let names = layers.iter().map(|layer| layer.name.clone()).chain(named);
+    for name in names.filter(|name| super::source::is_file_path(name)) {
+        for left in part::leftovers(&folder.join(&name)) {
             // Not there: as wanted.
             let _ = std::fs::remove_file(left);
         }

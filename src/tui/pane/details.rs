@@ -184,11 +184,13 @@ impl Details {
             let gpu = model.gpu_bytes.filter(|_| memory > 0).map(|gpu| format!(", {} % on GPU", gpu * 100 / memory));
             lines.push(line("memory", format!("{}{}", format::bytes(memory), gpu.unwrap_or_default()), Role::Text));
         }
-        let estimate = self.fit.iter().flatten().filter_map(|fit| fit.estimate.as_ref()).next();
-        if let Some(estimate) = estimate {
+        let fit = self.fit.iter().flatten().find(|fit| fit.estimate.is_some());
+        if let Some((fit, estimate)) = fit.and_then(|fit| Some((fit, fit.estimate.as_ref()?))) {
+            // What it takes now is not what the estimate is of.
+            let apart = if fit.real_apart.is_some() { ", its context full" } else { "" };
             let gpu = if estimate.gpu > 0 { format!(", {} of it on GPU", format::bytes(estimate.gpu)) } else { String::new() };
             let all = format::bytes(estimate.memory.saturating_add(estimate.gpu));
-            lines.push(line("estimate", format!("~{all} ± {:.0} %{gpu}", estimate.margin * 100.0), Role::Quiet));
+            lines.push(line("estimate", format!("~{all} ± {:.0} %{gpu}{apart}", estimate.margin * 100.0), Role::Quiet));
         }
         let expires = running.and_then(|instance| instance.expires).or(model.expires);
         if let Some(text) = expires.and_then(|at| listing::unloads(at, cx.shared)) {
