@@ -3,6 +3,8 @@
 //! Owns: what is looked for in each model, the order of all, which fit. Refuses: groups and rows. Invariant: a key in a filter
 //! looks only at what fitted before it, where it can; a change of one model makes only that one anew.
 
+use std::collections::HashSet;
+
 use super::column::{COLUMNS, Column, Sortable, Wide};
 use crate::core::filter::{Candidate, Filter, Haystack};
 use crate::proto::{EventKind, ModelInfo, ModelRef, ModelUse};
@@ -49,6 +51,8 @@ pub struct Catalogue {
     found: Option<Vec<u32>>,
     /// Columns that the widest text of a column takes.
     widest: Vec<u16>,
+    /// Two backends have a model of the same name.
+    twins: bool,
     /// How many models were looked at while they were sought, since the beginning.
     #[cfg(test)]
     pub looked_at: usize,
@@ -181,6 +185,12 @@ impl Catalogue {
         COLUMNS.iter().position(|info| info.column == column).and_then(|at| self.widest.get(at).copied()).unwrap_or(0)
     }
 
+    /// Whether a name alone does not tell which model is meant.
+    #[must_use]
+    pub fn has_twins(&self) -> bool {
+        self.twins
+    }
+
     /// What is looked for in the models that changed, or in all.
     fn read(&mut self, shared: &Shared) {
         let models = &shared.replica.models;
@@ -200,6 +210,8 @@ impl Catalogue {
             self.widest = vec![0; COLUMNS.len()];
             self.entries = models.iter().map(|model| entry(model, shared)).collect();
             models.iter().for_each(|model| self.widen(model));
+            let mut names = HashSet::with_capacity(models.len());
+            self.twins = !models.iter().all(|model| names.insert(model.name.as_str()));
         }
         self.made = Some(shared.revisions);
     }

@@ -19,6 +19,9 @@ const BEFORE: u16 = 5;
 /// Between two columns.
 const GAP: u16 = 2;
 
+/// Below name and state, above everything else.
+const TELLING: u8 = 150;
+
 /// A column with the width that it got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fitted {
@@ -51,7 +54,7 @@ impl Table {
                 break;
             }
             // A name longer than half of the room is told at the foot; it drives no column out.
-            let least = fitted.iter().enumerate().skip(1).min_by_key(|(_, f)| f.column.info().keep).map(|(at, _)| at);
+            let least = fitted.iter().enumerate().skip(1).min_by_key(|(_, f)| self.keeps(f.column)).map(|(at, _)| at);
             let over = needed - room;
             let long = fitted[0].columns.saturating_sub((room / 2).max(24));
             if long > 0 {
@@ -69,6 +72,11 @@ impl Table {
             only.columns = room;
         }
         fitted
+    }
+
+    /// How long a column stays when room gets short. Where two models share a name, only the backend tells them apart.
+    fn keeps(&self, column: Column) -> u8 {
+        if column == Column::Backend && self.catalogue.has_twins() { TELLING } else { column.info().keep }
     }
 
     pub(super) fn draw(&mut self, cx: &Cx<'_>, area: Rect, buf: &mut Buffer) {

@@ -58,6 +58,21 @@ fn a_frame_looks_at_the_rows_it_shows_and_a_key_at_what_fitted() {
 }
 
 #[test]
+fn two_of_one_name_are_told_apart_by_their_backend() {
+    let backend_at_52 = |bench: &Bench| {
+        let mut table = Table::default();
+        view(&mut table, bench);
+        table.fit(52).iter().any(|f| f.column == Column::Backend)
+    };
+    let mut bench = many(4);
+    assert!(!backend_at_52(&bench), "names alone tell them apart");
+    let mut twin = bench.model.shared.replica.models[0].clone();
+    twin.backend = "embedded".into();
+    bench.event(EventKind::Models { backend: "embedded".into(), models: vec![twin] });
+    assert!(backend_at_52(&bench));
+}
+
+#[test]
 fn columns_drop_out_whole_and_the_name_and_state_stay() {
     let bench = many(10);
     let mut table = Table::default();
