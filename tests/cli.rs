@@ -43,9 +43,10 @@ fn only_conversation(home: &Home) -> Value {
 /// Starts an `ask` whose answer never ends by itself, and waits until the beginning of it is on standard output.
 fn endless(home: &Home) -> Child {
     let mut child = home.command(&["ask", "go on for ever"]).spawn().expect("arbour starts");
-    let mut first = [0u8; 5];
+    // All that comes before the server hangs, so that nothing is on its way when the run is stopped.
+    let mut first = [0u8; 12];
     child.stdout.as_mut().expect("a pipe").read_exact(&mut first).expect("the beginning");
-    assert_eq!(&first, b"begin");
+    assert_eq!(&first, b"begin and no");
     child
 }
 

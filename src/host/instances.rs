@@ -214,7 +214,13 @@ impl Host {
     pub(super) fn instances_asked(&mut self, backend: &str, result: Result<Vec<Instance>>) {
         self.instances.asking.remove(backend);
         match result {
-            Ok(instances) => self.instances.take(backend, instances, now()),
+            Ok(mut instances) => {
+                for instance in &mut instances {
+                    // Where the host unloads what is idle, only the host knows when.
+                    instance.expires = self.idle.expires(&instance.model).or(instance.expires);
+                }
+                self.instances.take(backend, instances, now());
+            }
             Err(error) => {
                 tracing::debug!(%backend, %error, "what models cost is not known");
                 self.instances.forget(backend);
