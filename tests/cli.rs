@@ -41,14 +41,16 @@ fn only_conversation(home: &Home) -> Value {
 }
 
 /// Starts an `ask` whose answer never ends by itself, and waits until the beginning of it is on standard output.
-fn endless(home: &Home) -> Child {
+fn endless(home: &Home, beginning: &str) -> Child {
     let mut child = home.command(&["ask", "go on for ever"]).spawn().expect("arbour starts");
-    // All that comes before the server hangs, so that nothing is on its way when the run is stopped.
-    let mut first = [0u8; 12];
+    let mut first = vec![0u8; beginning.len()];
     child.stdout.as_mut().expect("a pipe").read_exact(&mut first).expect("the beginning");
-    assert_eq!(&first, b"begin and no");
+    assert_eq!(first, beginning.as_bytes());
     child
 }
+
+/// What comes before the server of [`endless_script`] hangs: once it is there, nothing is on its way.
+const ALL_OF_IT: &str = "begin and no";
 
 fn endless_script() -> Script {
     Script::says("begin and no end").after(3, Accident::Hang)
@@ -297,13 +299,13 @@ fn what_came_before_a_break_is_printed_and_kept() {
 fn interrupt_and_terminate_stop_the_run() {
     for signal in [Signal::INT, Signal::TERM] {
         let (server, home) = stage(endless_script());
-        let child = endless(&home);
+        let child = endless(&home, ALL_OF_IT);
         home::signal(child.id(), signal);
         let said = finish(child);
         assert_eq!(said.code, 130, "{said:?}");
         assert!(server.server.wait_until_left(PATIENCE), "the server is told to stop");
         let answer = only_conversation(&home)["nodes"][1].clone();
-        assert_eq!((&answer["state"], &answer["content"]), (&json!("stopped"), &json!("begin and no")));
+        assert_eq!((&answer["state"], &answer["content"]), (&json!("stopped"), &json!(ALL_OF_IT)));
         assert_eq!(answer["run"]["finish"], json!("cancelled"));
     }
 }
@@ -311,7 +313,7 @@ fn interrupt_and_terminate_stop_the_run() {
 #[test]
 fn a_hang_up_leaves_the_run_going() {
     let (server, home) = stage(Script::says("begin, then end.").at(4.0));
-    let child = endless(&home);
+    let child = endless(&home, "begin");
     home::signal(child.id(), Signal::HUP);
     assert_ne!(finish(child).code, 0);
     let answer = until("the end of the run", || {
@@ -325,7 +327,7 @@ fn a_hang_up_leaves_the_run_going() {
 #[test]
 fn a_closed_output_stops_the_run() {
     let (server, home) = stage(endless_script());
-    let mut child = endless(&home);
+    let mut child = endless(&home, "begin");
     drop(child.stdout.take());
     assert!(server.server.wait_until_left(PATIENCE), "also while nothing is being written");
     child.stdout = None;
