@@ -9,7 +9,7 @@ use crate::backend::Update;
 use crate::backend::echo::Echo;
 use crate::backend::fault::{Complaint, Fault, one_line};
 use crate::backend::sse::{Frame, Parser};
-use crate::backend::stream::Decode;
+use crate::backend::stream::Events;
 use crate::proto::{DeltaKind, Figure, Figures, Finish, Progress, State};
 
 /// Bounds of what one answer's tool calls may take.
@@ -49,20 +49,6 @@ impl Decoder {
     pub fn continuing(text: &str, thinking: &str) -> Self {
         let sent = text.trim_end();
         Self { echo: Echo::new(sent), thinking_echo: Echo::new(thinking), trimmed: sent.len() < text.len(), ..Self::default() }
-    }
-
-    fn frames(&mut self, frames: Vec<Frame>, out: &mut Vec<Update>) -> Result<Option<Finish>, Fault> {
-        for frame in frames {
-            match frame {
-                Frame::Stray(text) => self.stray = Some(text),
-                Frame::Event { name, data } => {
-                    if let Some(finish) = self.event(name.as_deref(), data.trim(), out)? {
-                        return Ok(Some(finish));
-                    }
-                }
-            }
-        }
-        Ok(None)
     }
 
     fn event(&mut self, name: Option<&str>, data: &str, out: &mut Vec<Update>) -> Result<Option<Finish>, Fault> {
@@ -198,8 +184,35 @@ impl Decoder {
         }
         self.output = number("output_tokens").or(self.output);
     }
+}
 
-    /// Everything that was held back comes out, once.
+impl Events for Decoder {
+    fn parser(&mut self) -> &mut Parser {
+        &mut self.parser
+    }
+
+    fn frames(&mut self, frames: Vec<Frame>, out: &mut Vec<Update>) -> Result<Option<Finish>, Fault> {
+        for frame in frames {
+            match frame {
+                Frame::Stray(text) => self.stray = Some(text),
+                Frame::Event { name, data } => {
+                    if let Some(finish) = self.event(name.as_deref(), data.trim(), out)? {
+                        return Ok(Some(finish));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn finish(&mut self) -> Option<Finish> {
+        self.finish.take()
+    }
+
+    fn stray(&mut self) -> Option<String> {
+        self.stray.take()
+    }
+
     fn settle(&mut self, out: &mut Vec<Update>) {
         if std::mem::replace(&mut self.settled, true) {
             return;
@@ -223,43 +236,6 @@ impl Decoder {
         if figures != Figures::default() {
             out.push(Update::Figures(figures));
         }
-    }
-
-    fn last(&mut self, out: &mut Vec<Update>) -> Result<Finish, Fault> {
-        let rest = self.parser.end();
-        let frames = self.frames(rest, out).map_err(|fault| match fault {
-            // An event without its empty line may have been cut anywhere.
-            Fault::Malformed(_) => Fault::Cut,
-            fault => fault,
-        });
-        if let Some(finish) = frames? {
-            return Ok(finish);
-        }
-        if let Some(finish) = self.finish.take() {
-            return Ok(finish);
-        }
-        Err(self.stray.take().map_or(Fault::Cut, |text| Fault::last_word(&text)))
-    }
-}
-
-impl Decode for Decoder {
-    fn feed(&mut self, bytes: &[u8], out: &mut Vec<Update>) -> Result<Option<Finish>, Fault> {
-        let mut frames = Vec::new();
-        let fed = self.parser.feed(bytes, &mut frames);
-        let result = match self.frames(frames, out) {
-            Ok(None) => fed.map(|()| None),
-            other => other,
-        };
-        if result.is_err() {
-            self.settle(out);
-        }
-        result
-    }
-
-    fn end(&mut self, out: &mut Vec<Update>) -> Result<Finish, Fault> {
-        let result = self.last(out);
-        self.settle(out);
-        result
     }
 }
 
@@ -295,6 +271,7 @@ fn finish(reason: &str) -> Finish {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::stream::Decode;
 
     fn decode(decoder: Decoder, events: &[Value], step: usize) -> (Vec<Update>, Result<Finish, Fault>) {
         let text: String = events.iter().map(|e| format!("event: {}\ndata: {e}\n\n", e["type"].as_str().unwrap_or("x"))).collect();

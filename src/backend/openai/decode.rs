@@ -9,7 +9,7 @@ use crate::backend::Update;
 use crate::backend::echo::Echo;
 use crate::backend::fault::{Complaint, Fault, one_line};
 use crate::backend::sse::{Frame, Parser};
-use crate::backend::stream::Decode;
+use crate::backend::stream::Events;
 use crate::backend::think::Think;
 use crate::proto::{DeltaKind, Figure, Figures, Finish, Progress, State};
 
@@ -71,20 +71,6 @@ impl Decoder {
             stray: None,
             settled: false,
         }
-    }
-
-    fn frames(&mut self, frames: Vec<Frame>, out: &mut Vec<Update>) -> Result<Option<Finish>, Fault> {
-        for frame in frames {
-            match frame {
-                Frame::Stray(text) => self.stray = Some(text),
-                Frame::Event { name, data } => {
-                    if let Some(finish) = self.event(name.as_deref(), &data, out)? {
-                        return Ok(Some(finish));
-                    }
-                }
-            }
-        }
-        Ok(None)
     }
 
     fn event(&mut self, name: Option<&str>, data: &str, out: &mut Vec<Update>) -> Result<Option<Finish>, Fault> {
@@ -293,8 +279,35 @@ impl Decoder {
             ..Figures::default()
         });
     }
+}
 
-    /// Everything that was held back comes out, once.
+impl Events for Decoder {
+    fn parser(&mut self) -> &mut Parser {
+        &mut self.parser
+    }
+
+    fn frames(&mut self, frames: Vec<Frame>, out: &mut Vec<Update>) -> Result<Option<Finish>, Fault> {
+        for frame in frames {
+            match frame {
+                Frame::Stray(text) => self.stray = Some(text),
+                Frame::Event { name, data } => {
+                    if let Some(finish) = self.event(name.as_deref(), &data, out)? {
+                        return Ok(Some(finish));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn finish(&mut self) -> Option<Finish> {
+        self.finish.take()
+    }
+
+    fn stray(&mut self) -> Option<String> {
+        self.stray.take()
+    }
+
     fn settle(&mut self, out: &mut Vec<Update>) {
         if std::mem::replace(&mut self.settled, true) {
             return;
@@ -314,45 +327,6 @@ impl Decoder {
         if self.figures != Figures::default() {
             out.push(Update::Figures(self.figures));
         }
-    }
-
-    fn last(&mut self, out: &mut Vec<Update>) -> Result<Finish, Fault> {
-        let rest = self.parser.end();
-        let frames = self.frames(rest, out).map_err(|fault| match fault {
-            // An event without its empty line may have been cut anywhere.
-            Fault::Malformed(_) => Fault::Cut,
-            fault => fault,
-        });
-        if let Some(finish) = frames? {
-            return Ok(finish);
-        }
-        // Some servers send no [DONE]; the reason is the answer's end then.
-        if let Some(finish) = self.finish.take() {
-            return Ok(finish);
-        }
-        // A line that is no event: what a proxy says when the server behind it broke.
-        Err(self.stray.take().map_or(Fault::Cut, |text| Fault::last_word(&text)))
-    }
-}
-
-impl Decode for Decoder {
-    fn feed(&mut self, bytes: &[u8], out: &mut Vec<Update>) -> Result<Option<Finish>, Fault> {
-        let mut frames = Vec::new();
-        let fed = self.parser.feed(bytes, &mut frames);
-        let result = match self.frames(frames, out) {
-            Ok(None) => fed.map(|()| None),
-            other => other,
-        };
-        if result.is_err() {
-            self.settle(out);
-        }
-        result
-    }
-
-    fn end(&mut self, out: &mut Vec<Update>) -> Result<Finish, Fault> {
-        let result = self.last(out);
-        self.settle(out);
-        result
     }
 }
 
