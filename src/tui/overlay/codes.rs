@@ -10,7 +10,6 @@ use crate::tui::action::{Action, Invocation, Scope};
 use crate::tui::format;
 use crate::tui::msg::Purpose;
 use crate::tui::output::Cursor;
-use crate::tui::paint::{Row, tint};
 use crate::tui::pane::rows::Rows;
 use crate::tui::pane::{Call, Cx, Intent, Outcome};
 use crate::tui::text::Code;
@@ -151,19 +150,15 @@ impl Overlay for Codes {
     }
 
     fn view(&mut self, cx: &Cx<'_>, area: Rect, buf: &mut Buffer) -> Option<Cursor> {
-        for (y, at) in self.rows.show(usize::from(area.height), self.codes.len()).enumerate() {
-            let y = u16::try_from(y).unwrap_or(u16::MAX);
-            let code = &self.codes[at];
-            let mut row = Row::new(buf, area, y);
+        let codes = &self.codes;
+        super::list(cx, &mut self.rows, area, buf, codes.len(), |at, row| {
+            let code = &codes[at];
             let lines = format::plural(code.text.lines().count() as u64, "line");
             row.right(&lines, cx.style(Role::Quiet), 20);
             row.text(&code.label, cx.style(Role::CodeLabel)).gap(1);
             row.text(&crate::tui::text::width::pad(&drawable(&code.language), 10), cx.style(Role::Quiet)).gap(1);
             row.text(&drawable(&first_line(code)), cx.style(Role::CodeText));
-            if at == self.rows.at {
-                tint(buf, area, y, cx.style(Role::Selection));
-            }
-        }
+        });
         None
     }
 

@@ -9,7 +9,6 @@ use crate::tui::action::{Action, Invocation, Scope};
 use crate::tui::listing::groups::{GROUPINGS, Grouping};
 use crate::tui::listing::{COLUMNS, Column, Order};
 use crate::tui::output::Cursor;
-use crate::tui::paint::{Row, tint};
 use crate::tui::pane::rows::Rows;
 use crate::tui::pane::{Call, Cx, Intent, Outcome};
 use crate::tui::text::width::pad;
@@ -116,17 +115,13 @@ impl Overlay for Columns {
     }
 
     fn view(&mut self, cx: &Cx<'_>, area: Rect, buf: &mut Buffer) -> Option<Cursor> {
-        for (y, at) in self.rows.show(usize::from(area.height), self.items.len()).enumerate() {
-            let (column, shown) = self.items[at];
+        let items = &self.items;
+        super::list(cx, &mut self.rows, area, buf, items.len(), |at, row| {
+            let (column, shown) = items[at];
             let info = column.info();
-            let y = u16::try_from(y).unwrap_or(u16::MAX);
-            let mut row = Row::new(buf, area, y);
             row.text(if shown { "[x]" } else { "[ ]" }, cx.style(if shown { Role::Accent } else { Role::Quiet })).gap(1);
             row.text(&pad(info.id, 14), cx.style(Role::Text)).text(info.about, cx.style(Role::Quiet));
-            if at == self.rows.at {
-                tint(buf, area, y, cx.style(Role::Selection));
-            }
-        }
+        });
         None
     }
 

@@ -11,7 +11,7 @@ use crate::tui::action::{Action, Scope};
 use crate::tui::command_line::Line;
 use crate::tui::composer::Edit;
 use crate::tui::output::Cursor;
-use crate::tui::paint::{Row, tint};
+use crate::tui::paint::Row;
 use crate::tui::pane::rows::Rows;
 use crate::tui::pane::{Call, Cx, Intent, Outcome};
 use crate::tui::shared::Shared;
@@ -158,10 +158,8 @@ impl Overlay for Labels {
         if list.is_empty() {
             Row::new(buf, body, 0).text("There are none yet.", cx.style(Role::Quiet));
         }
-        for (y, at) in self.rows.show(usize::from(body.height), list.len()).enumerate() {
+        super::list(cx, &mut self.rows, body, buf, list.len(), |at, row| {
             let shown = &list[at];
-            let y = u16::try_from(y).unwrap_or(u16::MAX);
-            let mut row = Row::new(buf, body, y);
             let (sign, role) = match shown.have {
                 None => ("[+]", Role::Accent),
                 Some(0) => ("[ ]", Role::Quiet),
@@ -172,10 +170,7 @@ impl Overlay for Labels {
                 row.right(&format!("{have} of {}", self.models.len()), cx.style(Role::Quiet), 10);
             }
             row.text(sign, cx.style(role)).gap(1).foreign(&shown.name, cx.style(Role::Text));
-            if at == self.rows.at {
-                tint(buf, body, y, cx.style(Role::Selection));
-            }
-        }
+        });
         cursor
     }
 

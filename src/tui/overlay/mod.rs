@@ -24,7 +24,8 @@ use ratatui::layout::Rect;
 use super::action::Scope;
 use super::composer::Edit;
 use super::output::Cursor;
-use super::paint::{Row, clear};
+use super::paint::{Row, clear, tint};
+use super::pane::rows::Rows;
 use super::pane::{Call, Cx, Outcome};
 use super::text::width::width;
 use super::theme::Role;
@@ -125,4 +126,15 @@ pub fn frame(cx: &Cx<'_>, rect: Rect, title: &str, foot: &str, buf: &mut Buffer)
         Row::new(buf, Rect { x: bottom.right() - wide, width: wide, ..bottom }, 0).text(&foot, cx.style(Role::Hint));
     }
     Rect { x: rect.x + 2, y: rect.y + 1, width: rect.width.saturating_sub(4), height: rect.height.saturating_sub(2) }
+}
+
+/// Draws the rows of a list that have room, the one under the cursor marked. `draw` gets a row's number and where it stands.
+pub fn list(cx: &Cx<'_>, rows: &mut Rows, area: Rect, buf: &mut Buffer, count: usize, mut draw: impl FnMut(usize, &mut Row<'_>)) {
+    for (y, at) in rows.show(usize::from(area.height), count).enumerate() {
+        let y = u16::try_from(y).unwrap_or(u16::MAX);
+        draw(at, &mut Row::new(buf, area, y));
+        if at == rows.at {
+            tint(buf, area, y, cx.style(Role::Selection));
+        }
+    }
 }

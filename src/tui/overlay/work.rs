@@ -12,7 +12,7 @@ use crate::tui::action::{Action, Scope, jobs};
 use crate::tui::format;
 use crate::tui::listing::shown;
 use crate::tui::output::Cursor;
-use crate::tui::paint::{Row, tint};
+use crate::tui::paint::Row;
 use crate::tui::pane::rows::Rows;
 use crate::tui::pane::{Call, Cx, Intent, Outcome};
 use crate::tui::text::width::drawable;
@@ -111,37 +111,30 @@ impl Overlay for Jobs {
 
     fn view(&mut self, cx: &Cx<'_>, area: Rect, buf: &mut Buffer) -> Option<Cursor> {
         let rows = job_rows(cx);
-        for (y, at) in self.rows.show(usize::from(area.height), rows.len()).enumerate() {
-            let y = u16::try_from(y).unwrap_or(u16::MAX);
-            let mut row = Row::new(buf, area, y);
-            match rows[at] {
-                (job, None) => {
-                    let going = jobs::word(job.act);
-                    let done = job.items.len() - job.count(JobState::Waiting) - job.count(JobState::Running);
-                    row.right(&format::clock(job.started, cx.now.wall, &cx.zone), cx.style(Role::Quiet), 20);
-                    let text = match job.finished {
-                        None => format!("{going} {}: {done} done", format::plural(job.items.len() as u64, "model")),
-                        Some(_) => summary(job).1.message,
-                    };
-                    row.text(&text, cx.style(Role::Strong));
-                }
-                (_, Some(item)) => {
-                    let (glyph, word, role) = state(item, cx.now.wall);
-                    row.gap(2).text(glyph, cx.style(role)).gap(1);
-                    match &item.error {
-                        Some(error) => {
-                            row.text(&shown(&item.model), cx.style(Role::Text)).gap(2).foreign(&error.message, cx.style(role));
-                        }
-                        None => {
-                            row.right(&word, cx.style(role), 12).text(&shown(&item.model), cx.style(Role::Text));
-                        }
+        super::list(cx, &mut self.rows, area, buf, rows.len(), |at, row| match rows[at] {
+            (job, None) => {
+                let going = jobs::word(job.act);
+                let done = job.items.len() - job.count(JobState::Waiting) - job.count(JobState::Running);
+                row.right(&format::clock(job.started, cx.now.wall, &cx.zone), cx.style(Role::Quiet), 20);
+                let text = match job.finished {
+                    None => format!("{going} {}: {done} done", format::plural(job.items.len() as u64, "model")),
+                    Some(_) => summary(job).1.message,
+                };
+                row.text(&text, cx.style(Role::Strong));
+            }
+            (_, Some(item)) => {
+                let (glyph, word, role) = state(item, cx.now.wall);
+                row.gap(2).text(glyph, cx.style(role)).gap(1);
+                match &item.error {
+                    Some(error) => {
+                        row.text(&shown(&item.model), cx.style(Role::Text)).gap(2).foreign(&error.message, cx.style(role));
+                    }
+                    None => {
+                        row.right(&word, cx.style(role), 12).text(&shown(&item.model), cx.style(Role::Text));
                     }
                 }
             }
-            if at == self.rows.at {
-                tint(buf, area, y, cx.style(Role::Selection));
-            }
-        }
+        });
         None
     }
 
@@ -221,21 +214,14 @@ impl Overlay for Pulls {
         if rows.is_empty() {
             Row::new(buf, area, 0).text("Nothing is being fetched.", cx.style(Role::Quiet));
         }
-        for (y, at) in self.rows.show(usize::from(area.height), rows.len()).enumerate() {
-            let y = u16::try_from(y).unwrap_or(u16::MAX);
-            let mut row = Row::new(buf, area, y);
-            match rows[at] {
-                (download, None) => pull_row(cx, download, &mut row),
-                (_, Some(layer)) => {
-                    let total = layer.total_bytes.map(|n| format!("/{}", format::bytes(n))).unwrap_or_default();
-                    row.gap(4).right(&format!("{}{total}", format::bytes(layer.done_bytes)), cx.style(Role::Quiet), 8);
-                    row.foreign(&layer.name, cx.style(Role::Quiet));
-                }
+        super::list(cx, &mut self.rows, area, buf, rows.len(), |at, row| match rows[at] {
+            (download, None) => pull_row(cx, download, row),
+            (_, Some(layer)) => {
+                let total = layer.total_bytes.map(|n| format!("/{}", format::bytes(n))).unwrap_or_default();
+                row.gap(4).right(&format!("{}{total}", format::bytes(layer.done_bytes)), cx.style(Role::Quiet), 8);
+                row.foreign(&layer.name, cx.style(Role::Quiet));
             }
-            if at == self.rows.at {
-                tint(buf, area, y, cx.style(Role::Selection));
-            }
-        }
+        });
         None
     }
 

@@ -11,7 +11,7 @@ use crate::tui::action::{Action, Scope};
 use crate::tui::format;
 use crate::tui::output::Cursor;
 use crate::tui::overlay::confirm::Confirm;
-use crate::tui::paint::{Row, tint, wrap};
+use crate::tui::paint::{Row, wrap};
 use crate::tui::pane::rows::Rows;
 use crate::tui::pane::{Call, Cx, Intent, Outcome};
 use crate::tui::shared::Shared;
@@ -95,20 +95,15 @@ impl History {
         let most = (area.height / 2).max(2);
         let foot_rows = u16::try_from(foot.len()).unwrap_or(most).min(most);
         let list = Rect { height: area.height.saturating_sub(foot_rows), ..area };
-        for (y, at) in self.rows.show(usize::from(list.height), versions.len()).enumerate() {
-            let y = u16::try_from(y).unwrap_or(u16::MAX);
+        crate::tui::overlay::list(cx, &mut self.rows, list, buf, versions.len(), |at, row| {
             let version = &versions[at];
-            let mut row = Row::new(buf, list, y);
             if version.runs > 0 {
                 row.right(&format::plural(u64::from(version.runs), "run"), cx.style(Role::Quiet), 16);
             }
             row.text(&format!("{:>3}", version.number), cx.style(Role::Accent)).gap(1);
             row.text(&format!("{:>9}", format::clock(version.at, cx.now.wall, &cx.zone)), cx.style(Role::Quiet)).gap(1);
             row.foreign(&version.about, cx.style(Role::Text));
-            if at == self.rows.at {
-                tint(buf, list, y, cx.style(Role::Selection));
-            }
-        }
+        });
         for (y, (text, role)) in foot.iter().take(usize::from(foot_rows)).enumerate() {
             let place = Rect { y: list.bottom() + u16::try_from(y).unwrap_or(0), height: 1, ..area };
             let mut row = Row::new(buf, place, 0);
