@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::str::FromStr;
 
 use crate::core::filter::{Haystack, state_word};
-use crate::proto::{Instance, ModelInfo, ModelState, ModelUse};
+use crate::proto::{BackendState, Instance, ModelInfo, ModelState, ModelUse};
 use crate::tui::format;
 use crate::tui::shared::Shared;
 use crate::tui::text::width::{drawable, width};
@@ -117,6 +117,19 @@ pub struct Cell<'a> {
     pub instance: Option<&'a Instance>,
 }
 
+/// What there is to say of a model whose state nobody knows: why its backend does not tell.
+fn unknown(model: &ModelInfo, shared: &Shared) -> (String, Role) {
+    let backend = shared.replica.backends.iter().find(|backend| backend.name == model.backend);
+    let (word, role) = match backend.map(|backend| backend.state) {
+        Some(BackendState::Down) => ("down", Role::Error),
+        Some(BackendState::Unauthorized) => ("no key", Role::Warning),
+        Some(BackendState::Starting) => ("starting", Role::Running),
+        Some(BackendState::Connecting) => ("…", Role::Running),
+        Some(BackendState::Up) | None => ("", Role::Quiet),
+    };
+    (word.to_owned(), role)
+}
+
 impl Column {
     #[must_use]
     pub fn info(self) -> &'static ColumnInfo {
@@ -143,7 +156,8 @@ impl Column {
                 (ModelState::Failed, _) => ("failed".to_owned(), Role::Error),
                 (ModelState::Loaded, _) => ("loaded".to_owned(), Role::Ok),
                 (ModelState::Sleeping, _) => (state_word(model.state).to_owned(), Role::Quiet),
-                (ModelState::Unloaded | ModelState::Unknown, _) => (String::new(), Role::Quiet),
+                (ModelState::Unknown, _) => unknown(model, shared),
+                (ModelState::Unloaded, _) => (String::new(), Role::Quiet),
             },
             Self::Backend => (drawable(&model.backend).into_owned(), Role::Quiet),
             Self::Family => quiet(model.family.as_deref().map(|text| drawable(text).into_owned())),

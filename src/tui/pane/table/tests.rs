@@ -58,6 +58,21 @@ fn a_frame_looks_at_the_rows_it_shows_and_a_key_at_what_fitted() {
 }
 
 #[test]
+fn a_model_of_a_backend_that_is_down_says_so() {
+    let mut bench = many(2);
+    let mut models = bench.model.shared.replica.models.clone();
+    models[0].state = ModelState::Unknown;
+    let mut backend = bench.model.shared.replica.backends.iter().find(|b| b.name == models[0].backend).unwrap().clone();
+    let word = |bench: &Bench, model: &ModelInfo| {
+        Column::State.text(&crate::tui::listing::Cell { model, uses: None, instance: None }, &bench.model.shared).0
+    };
+    assert_eq!(word(&bench, &models[0]), "");
+    backend.state = BackendState::Down;
+    bench.event(EventKind::Backend(backend));
+    assert_eq!(word(&bench, &models[0]), "down");
+}
+
+#[test]
 fn two_of_one_name_are_told_apart_by_their_backend() {
     let backend_at_52 = |bench: &Bench| {
         let mut table = Table::default();
