@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use arbour::core::Write;
 use arbour::proto::{
-    Conversation, ConversationId, ConversationRow, Figure, Figures, Finish, IdGen, ModelRef, Node, NodeId, Parameters, Part, Progress,
-    Role, Run, State,
+    Conversation, ConversationId, ConversationRow, Figure, Figures, Finish, IdGen, ModelRef, Node, NodeId, Order, Parameters, Part, Role,
+    Run, Shelf, State,
 };
 use arbour::store::Store;
 use tokio::runtime::Runtime;
@@ -82,13 +82,16 @@ fn open_the_database(bencher: divan::Bencher) {
 #[divan::bench(args = [0, 1_000])]
 fn page_of_50_conversations(bencher: divan::Bencher, offset: u32) {
     let Ground { runtime, store, .. } = &*GROUND;
-    bencher.bench_local(|| runtime.block_on(store.conversations(offset, 50, None)).expect("the list is read"));
+    bencher
+        .bench_local(|| runtime.block_on(store.conversations(Shelf::All, Order::default(), offset, 50, None)).expect("the list is read"));
 }
 
 #[divan::bench]
 fn conversations_whose_title_contains(bencher: divan::Bencher) {
     let Ground { runtime, store, .. } = &*GROUND;
-    bencher.bench_local(|| runtime.block_on(store.conversations(0, 50, Some("Water".into()))).expect("the list is read"));
+    bencher.bench_local(|| {
+        runtime.block_on(store.conversations(Shelf::All, Order::default(), 0, 50, Some("Water".into()))).expect("the list is read")
+    });
 }
 
 #[divan::bench]
@@ -165,7 +168,7 @@ fn prepare() -> Ground {
     let begun = Instant::now();
     let store = Store::open(&path, 0).expect("the database opens").0;
     let opened = begun.elapsed();
-    let first = runtime.block_on(store.conversations(0, 50, None)).expect("the list is read");
+    let first = runtime.block_on(store.conversations(Shelf::All, Order::default(), 0, 50, None)).expect("the list is read");
     let paged = begun.elapsed() - opened;
     let long = first.items[0].id;
     let size = std::fs::metadata(&path).map_or(0, |metadata| metadata.len()) >> 20;
@@ -204,20 +207,9 @@ async fn generate(store: &Store, conversations: u64, messages: u64) {
 
 fn conversation(ids: &mut IdGen, title: String, updated: i64, messages: u32) -> Conversation {
     let model = Some(ModelRef { backend: "ollama".into(), model: "qwen3:8b".into() });
-    let row = ConversationRow {
-        id: ids.fresh(),
-        title,
-        created: updated,
-        updated,
-        messages,
-        branches: 1,
-        unread: false,
-        running: 0,
-        model,
-        preset: None,
-    };
+    let row = ConversationRow { title, messages, branches: 1, model, ..ConversationRow::new(ids.fresh(), updated) };
     let parameters = Parameters(BTreeMap::from([("temperature".to_owned(), 0.7.into())]));
-    Conversation { row, head: None, system: None, parameters, branches: BTreeMap::new(), draft: String::new() }
+    Conversation { parameters, ..Conversation::new(row) }
 }
 
 fn message(ids: &mut IdGen, parent: Option<NodeId>, answer: bool, words: &mut Words) -> (Node, Vec<Part>) {
@@ -225,13 +217,8 @@ fn message(ids: &mut IdGen, parent: Option<NodeId>, answer: bool, words: &mut Wo
     let text = words.sentence(length);
     let model = ModelRef { backend: "ollama".into(), model: "qwen3:8b".into() };
     let run = answer.then(|| Run {
-        id: ids.fresh(),
-        model: model.clone(),
-        started: 1,
         finished: Some(2),
         finish: Some(Finish::Stop),
-        error: None,
-        progress: Progress::default(),
         figures: Figures {
             ttft_ms: Some(Figure::measured(80.0)),
             total_ms: Some(Figure::measured(4_000.0)),
@@ -240,22 +227,21 @@ fn message(ids: &mut IdGen, parent: Option<NodeId>, answer: bool, words: &mut Wo
             tokens_per_s: Some(Figure::measured(55.0)),
             ..Figures::default()
         },
+        ..Run::new(ids.fresh(), model.clone(), 1)
     });
     let node = Node {
-        id: ids.fresh(),
-        parent,
-        further_parents: Vec::new(),
-        role: if answer { Role::Assistant } else { Role::User },
-        state: if answer { State::Done } else { State::Accepted },
-        created: 1,
         model: answer.then_some(model),
-        continues: None,
-        copy_of: None,
         snippet: text.chars().take(80).collect(),
         bytes: text.len() as u64,
         tokens: 10,
         run,
-        hidden: false,
+        ..Node::new(
+            ids.fresh(),
+            parent,
+            if answer { Role::Assistant } else { Role::User },
+            if answer { State::Done } else { State::Accepted },
+            1,
+        )
     };
     (node, vec![Part::Text { text }])
 }

@@ -261,7 +261,11 @@ async fn questions_are_answered() {
     let Reply::Request(would) = would else { panic!("{would:?}") };
     assert_eq!(would.body, "system: Be brief.\nuser: other\n");
     assert_eq!(guest.client.query(ask(Some(user), None)).await.unwrap_err().kind, Kind::NotFound);
-    let list = guest.client.query(Query::Conversations { offset: 0, limit: 5, filter: Some("PUPPET".into()) }).await.unwrap();
+    let list = guest
+        .client
+        .query(Query::Conversations { shelf: Shelf::All, order: Order::default(), offset: 0, limit: 5, filter: Some("PUPPET".into()) })
+        .await
+        .unwrap();
     let Reply::Conversations(list) = list else { panic!("{list:?}") };
     assert_eq!((list.total, list.items[0].id), (1, conversation));
     let nowhere = guest.client.fresh();

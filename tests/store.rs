@@ -6,8 +6,8 @@ use std::path::Path;
 use arbour::core::Write;
 use arbour::error::{Error, Kind};
 use arbour::proto::{
-    Card, CommandId, Content, Conversation, ConversationId, ConversationRow, Figure, Figures, Finish, IdGen, ModelRef, Node, NodeId,
-    Parameters, Part, Progress, Role, Run, RunId, State,
+    Card, CommandId, Content, Conversation, ConversationId, ConversationRow, Facts, Figure, Figures, Finish, IdGen, ModelRef, Node, NodeId,
+    Order, Parameters, Part, Role, Run, RunId, Shelf, State,
 };
 use arbour::store::Store;
 use serde_json::json;
@@ -27,57 +27,15 @@ fn text(text: &str) -> Content {
 }
 
 fn conversation(ids: &mut IdGen, title: &str, updated: i64) -> Conversation {
-    Conversation {
-        row: ConversationRow {
-            id: ids.fresh(),
-            title: title.into(),
-            created: 1,
-            updated,
-            messages: 0,
-            branches: 0,
-            unread: false,
-            running: 0,
-            model: None,
-            preset: None,
-        },
-        head: None,
-        system: None,
-        parameters: Parameters::default(),
-        branches: BTreeMap::new(),
-        draft: String::new(),
-    }
+    Conversation::new(ConversationRow { title: title.into(), updated, ..ConversationRow::new(ids.fresh(), 1) })
 }
 
 fn message(ids: &mut IdGen, parent: Option<NodeId>, role: Role, state: State) -> Node {
-    Node {
-        id: ids.fresh(),
-        parent,
-        further_parents: Vec::new(),
-        role,
-        state,
-        created: 5,
-        model: None,
-        continues: None,
-        copy_of: None,
-        snippet: String::new(),
-        bytes: 0,
-        tokens: 0,
-        run: None,
-        hidden: false,
-    }
+    Node::new(ids.fresh(), parent, role, state, 5)
 }
 
 fn run(ids: &mut IdGen) -> Run {
-    Run {
-        id: ids.fresh::<RunId>(),
-        model: model("qwen3:8b"),
-        started: 100,
-        finished: None,
-        finish: None,
-        error: None,
-        progress: Progress::default(),
-        figures: Figures::default(),
-    }
+    Run::new(ids.fresh::<RunId>(), model("qwen3:8b"), 100)
 }
 
 fn node_write(conversation: ConversationId, node: &Node, content: &Content) -> Write {
@@ -108,8 +66,8 @@ async fn everything_that_is_written_is_read_back_by_the_next_process() {
     root.tokens = 9;
     let root_content = vec![
         Part::Text { text: "What is a tree?".into() },
-        Part::Image { blob: "sha256:00".into(), mime: "image/png".into(), name: "oak.png".into() },
-        Part::File { blob: "sha256:01".into(), mime: "text/plain".into(), name: "notes".into() },
+        Part::Image { blob: "sha256:00".into(), mime: "image/png".into(), name: "oak.png".into(), facts: Facts::default() },
+        Part::File { blob: "sha256:01".into(), mime: "text/plain".into(), name: "notes".into(), facts: Facts::default() },
     ];
     let mut answer = message(ids, Some(root.id), Role::Assistant, State::Failed);
     answer.model = Some(model("qwen3:8b"));
@@ -170,7 +128,7 @@ async fn everything_that_is_written_is_read_back_by_the_next_process() {
     assert_eq!(store.settings().await.unwrap(), BTreeMap::from([("theme".into(), json!({"name": "light"}))]));
     assert!(store.was_applied(command).await.unwrap());
     assert!(!store.was_applied(ids.fresh()).await.unwrap());
-    let listed = store.conversations(0, 10, None).await.unwrap();
+    let listed = store.conversations(Shelf::All, Order::default(), 0, 10, None).await.unwrap();
     assert_eq!((listed.total, listed.items), (1, vec![kept.row]));
     assert!(store.open_conversation(ids.fresh()).await.unwrap().is_none());
 }
@@ -215,7 +173,7 @@ async fn what_is_written_twice_counts_once() {
     kept.branches.insert("main".into(), node.id);
     assert_eq!(store.open_conversation(kept.row.id).await.unwrap().unwrap(), (kept.clone(), vec![node.clone()]));
     assert_eq!(store.contents(vec![node.id]).await.unwrap(), [(node.id, text("first"))]);
-    assert_eq!(store.conversations(0, 10, None).await.unwrap().total, 1);
+    assert_eq!(store.conversations(Shelf::All, Order::default(), 0, 10, None).await.unwrap().total, 1);
     assert_eq!(store.search("first", None, 10).await.unwrap().len(), 1);
     assert!(store.search("second", None, 10).await.unwrap().is_empty());
 }
@@ -299,7 +257,7 @@ async fn a_removed_conversation_leaves_nothing_and_late_text_for_it_is_no_error(
     let hits = store.search("oak", None, 5).await.unwrap();
     assert_eq!(hits.iter().map(|hit| hit.node).collect::<Vec<_>>(), [other.id]);
     assert!(store.open_conversation(gone.row.id).await.unwrap().is_none());
-    assert_eq!(store.conversations(0, 5, None).await.unwrap().total, 1);
+    assert_eq!(store.conversations(Shelf::All, Order::default(), 0, 5, None).await.unwrap().total, 1);
     store.close().await;
     let connection = rusqlite::Connection::open(&path).unwrap();
     for (table, left) in [("node", 1), ("part", 1), ("run", 0), ("node_parent", 0), ("branch", 0), ("draft", 0), ("gram_docsize", 1)] {
@@ -319,12 +277,12 @@ async fn conversations_come_by_last_change_in_windows_and_by_a_part_of_their_tit
 
     // Of the same moment the later id comes first.
     let expected: Vec<ConversationId> = kept.iter().rev().map(|kept| kept.row.id).collect();
-    let all = store.conversations(0, 100, None).await.unwrap();
+    let all = store.conversations(Shelf::All, Order::default(), 0, 100, None).await.unwrap();
     assert_eq!((all.total, all.items.iter().map(|row| row.id).collect::<Vec<_>>()), (7, expected.clone()));
-    let window = store.conversations(2, 3, None).await.unwrap();
+    let window = store.conversations(Shelf::All, Order::default(), 2, 3, None).await.unwrap();
     assert_eq!((window.offset, window.total), (2, 7));
     assert_eq!(window.items.iter().map(|row| row.id).collect::<Vec<_>>(), expected[2..5]);
-    assert!(store.conversations(7, 3, None).await.unwrap().items.is_empty());
+    assert!(store.conversations(Shelf::All, Order::default(), 7, 3, None).await.unwrap().items.is_empty());
 
     let cases = [
         ("grü", vec!["GRÜSSE", "Grüße an Oma"]),
@@ -337,12 +295,12 @@ async fn conversations_come_by_last_change_in_windows_and_by_a_part_of_their_tit
         ("nowhere", vec![]),
     ];
     for (filter, expected) in cases {
-        let found = store.conversations(0, 100, Some(filter.into())).await.unwrap();
+        let found = store.conversations(Shelf::All, Order::default(), 0, 100, Some(filter.into())).await.unwrap();
         assert_eq!(found.items.iter().map(|row| row.title.as_str()).collect::<Vec<_>>(), expected, "{filter}");
         assert_eq!(found.total as usize, expected.len(), "{filter}");
     }
-    assert_eq!(store.conversations(0, 100, Some(String::new())).await.unwrap().total, 7);
-    let second = store.conversations(1, 5, Some("grü".into())).await.unwrap();
+    assert_eq!(store.conversations(Shelf::All, Order::default(), 0, 100, Some(String::new())).await.unwrap().total, 7);
+    let second = store.conversations(Shelf::All, Order::default(), 1, 5, Some("grü".into())).await.unwrap();
     assert_eq!((second.total, second.items.len()), (2, 1));
 }
 

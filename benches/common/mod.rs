@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arbour::core::Write;
-use arbour::proto::{Content, Conversation, ConversationRow, IdGen, ModelRef, Node, NodeId, Parameters, Part, Role, State};
+use arbour::proto::{Content, Conversation, ConversationRow, IdGen, ModelRef, Node, NodeId, Part, Role, State};
 use serde_json::json;
 
 use crate::support::serve::{Asked, Gone, Handled, Handler, Out, Server};
@@ -205,25 +205,13 @@ pub fn fill(database: &Path, conversations: usize, messages: usize) {
             let mut writes = Vec::with_capacity(messages + 2);
             let id = ids.fresh();
             let row = ConversationRow {
-                id,
                 title: format!("Conversation {c} about quicksort, gardens and the sea"),
-                created: c as i64 * 1000,
-                updated: c as i64 * 1000,
                 messages: u32::try_from(messages).unwrap_or(0),
                 branches: 1,
-                unread: false,
-                running: 0,
                 model: Some(ModelRef { backend: "work".into(), model: "clocked".into() }),
-                preset: None,
+                ..ConversationRow::new(id, c as i64 * 1000)
             };
-            let mut conversation = Conversation {
-                row,
-                head: None,
-                system: None,
-                parameters: Parameters::default(),
-                branches: Default::default(),
-                draft: String::new(),
-            };
+            let mut conversation = Conversation::new(row);
             writes.push(Write::Conversation(conversation.clone()));
             let mut parent: Option<NodeId> = None;
             for m in 0..messages {
@@ -232,20 +220,16 @@ pub fn fill(database: &Path, conversations: usize, messages: usize) {
                 let text =
                     format!("Message {m} of {c}: {}", "the river ran slowly past the mill, and nobody counted the swallows. ".repeat(4));
                 let node = Node {
-                    id: node_id,
-                    parent,
-                    further_parents: Vec::new(),
-                    role: if user { Role::User } else { Role::Assistant },
-                    state: if user { State::Accepted } else { State::Done },
-                    created: c as i64 * 1000 + m as i64,
-                    model: None,
-                    continues: None,
-                    copy_of: None,
                     snippet: text[..40].to_owned(),
                     bytes: text.len() as u64,
                     tokens: 80,
-                    run: None,
-                    hidden: false,
+                    ..Node::new(
+                        node_id,
+                        parent,
+                        if user { Role::User } else { Role::Assistant },
+                        if user { State::Accepted } else { State::Done },
+                        c as i64 * 1000 + m as i64,
+                    )
                 };
                 let content: Content = vec![Part::Text { text }];
                 writes.push(Write::Node { conversation: id, node, content });

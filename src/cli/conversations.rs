@@ -168,38 +168,18 @@ fn found(hits: &[SearchHit], bold: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{Conversation, IdGen, NodeId, Parameters};
+    use crate::proto::{Conversation, IdGen, NodeId};
 
     fn doc() -> Doc {
         let mut ids = IdGen::Counting(0);
         let row = ConversationRow {
-            id: ids.fresh(),
             title: "quick\u{1b}[2Jsort".into(),
-            created: 0,
-            updated: 0,
             messages: 3,
             branches: 2,
             unread: true,
-            running: 0,
-            model: None,
-            preset: None,
+            ..ConversationRow::new(ids.fresh(), 0)
         };
-        let node = |id: NodeId, parent: Option<NodeId>, role: Role, state: State| Node {
-            id,
-            parent,
-            further_parents: Vec::new(),
-            role,
-            state,
-            created: 0,
-            model: None,
-            continues: None,
-            copy_of: None,
-            snippet: String::new(),
-            bytes: 0,
-            tokens: 0,
-            run: None,
-            hidden: false,
-        };
+        let node = |id: NodeId, parent: Option<NodeId>, role: Role, state: State| Node::new(id, parent, role, state, 0);
         let (user, first, second): (NodeId, NodeId, NodeId) = (ids.fresh(), ids.fresh(), ids.fresh());
         let text = |t: &str| vec![Part::Text { text: t.to_owned() }];
         let nodes = vec![
@@ -208,12 +188,10 @@ mod tests {
             Node { hidden: false, ..node(second, Some(user), Role::Assistant, State::Stopped) },
         ];
         let conversation = Conversation {
-            row,
             head: Some(second),
             system: Some("Be brief.".into()),
-            parameters: Parameters::default(),
             branches: [("main".to_owned(), second)].into(),
-            draft: String::new(),
+            ..Conversation::new(row)
         };
         Doc::new(conversation, nodes, [(user, text("Sort\nthis\u{7}")), (first, text("One")), (second, text("Two"))])
     }

@@ -226,8 +226,13 @@ fn part(part: &Part) -> Value {
         Part::Thinking { text } => json!({ "type": "thinking", "text": text }),
         Part::ToolCall { id, name, arguments } => json!({ "type": "tool_call", "id": id, "name": name, "arguments": arguments }),
         Part::ToolResult { id, content } => json!({ "type": "tool_result", "id": id, "content": content }),
-        Part::Image { blob, mime, name } => json!({ "type": "image", "blob": blob, "mime": mime, "name": name }),
-        Part::File { blob, mime, name } => json!({ "type": "file", "blob": blob, "mime": mime, "name": name }),
+        Part::Image { blob, mime, name, facts } => json!({
+            "type": "image", "blob": blob, "mime": mime, "name": name, "bytes": facts.bytes, "tokens": facts.tokens,
+            "width": facts.width, "height": facts.height,
+        }),
+        Part::File { blob, mime, name, facts } => {
+            json!({ "type": "file", "blob": blob, "mime": mime, "name": name, "bytes": facts.bytes, "tokens": facts.tokens })
+        }
     }
 }
 
@@ -304,7 +309,7 @@ pub fn hit(hit: &SearchHit) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{BackendKind, Figure, IdGen, ModelRef, NodeId, Progress, Role, State};
+    use crate::proto::{BackendKind, Figure, IdGen, ModelRef, NodeId, Role, State};
 
     #[test]
     fn times_are_rfc_3339() {
@@ -335,14 +340,9 @@ mod tests {
         let figures =
             Figures { ttft_ms: Some(Figure::measured(412.3456)), completion_tokens: Some(Figure::server(312.0)), ..Figures::default() };
         let got = run(&Run {
-            id: IdGen::Counting(0).fresh(),
-            model: ModelRef { backend: "work".into(), model: "qwen3:8b".into() },
-            started: 0,
-            finished: None,
             finish: Some(Finish::HostStopped),
-            error: None,
-            progress: Progress::default(),
             figures,
+            ..Run::new(IdGen::Counting(0).fresh(), ModelRef { backend: "work".into(), model: "qwen3:8b".into() }, 0)
         });
         assert_eq!((&got["ttft_ms"], &got["completion_tokens"], &got["prompt_tokens"]), (&json!(412.346), &json!(312), &Value::Null));
         assert!(got.as_object().is_some_and(|o| o.contains_key("prompt_tokens")), "unknown is null, not absent");
@@ -354,22 +354,7 @@ mod tests {
     fn a_node_names_first_and_further_parents() {
         let mut ids = IdGen::Counting(0);
         let (id, first, further): (NodeId, NodeId, NodeId) = (ids.fresh(), ids.fresh(), ids.fresh());
-        let merged = Node {
-            id,
-            parent: Some(first),
-            further_parents: vec![further],
-            role: Role::User,
-            state: State::Sent,
-            created: 0,
-            model: None,
-            continues: None,
-            copy_of: None,
-            snippet: String::new(),
-            bytes: 0,
-            tokens: 0,
-            run: None,
-            hidden: false,
-        };
+        let merged = Node { further_parents: vec![further], ..Node::new(id, Some(first), Role::User, State::Sent, 0) };
         let parts = vec![Part::Thinking { text: "hm".into() }, Part::Text { text: "a".into() }, Part::Text { text: "b".into() }];
         let got = node(&merged, &parts);
         assert_eq!(got["parents"], json!([first, further]));
@@ -387,6 +372,8 @@ mod tests {
             role: Role::Assistant,
             created: 0,
             snippet: "a \u{E000}quick\u{E001} brown \u{E000}fox\u{E001}".into(),
+            above: Vec::new(),
+            archived: false,
         });
         assert_eq!((&got["snippet"], &got["matches"]), (&json!("a quick brown fox"), &json!(["quick", "fox"])));
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::client::{Client, Incoming};
 use crate::core::{Doc, Replica};
 use crate::error::{Error, Kind, Result, quoted};
-use crate::proto::{Ack, BackendState, Command, ConversationId, ConversationRow, Event, NodeId, Query, Reply};
+use crate::proto::{Ack, BackendState, Command, ConversationId, ConversationRow, Event, NodeId, Order, Query, Reply, Shelf};
 
 /// How long a listing waits for backends that do not answer; a probe gives up after 5 s by itself.
 const PATIENCE: Duration = Duration::from_secs(7);
@@ -127,7 +127,13 @@ impl Session {
         let most = limit.unwrap_or(u32::MAX);
         loop {
             let offset = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-            let query = Query::Conversations { offset, limit: PAGE.min(most - offset), filter: filter.map(str::to_owned) };
+            let query = Query::Conversations {
+                shelf: Shelf::All,
+                order: Order::default(),
+                offset,
+                limit: PAGE.min(most - offset),
+                filter: filter.map(str::to_owned),
+            };
             let Reply::Conversations(window) = self.client.query(query).await? else { return Err(misunderstood()) };
             let came = window.items.len();
             rows.extend(window.items);
@@ -199,18 +205,7 @@ mod tests {
     use super::*;
 
     fn row(id: &str, title: &str) -> ConversationRow {
-        ConversationRow {
-            id: id.parse().expect("an id"),
-            title: title.to_owned(),
-            created: 0,
-            updated: 0,
-            messages: 0,
-            branches: 0,
-            unread: false,
-            running: 0,
-            model: None,
-            preset: None,
-        }
+        ConversationRow { title: title.to_owned(), ..ConversationRow::new(id.parse().expect("an id"), 0) }
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod prompt;
 mod replica;
 pub mod settings;
 mod tree;
+pub mod undo;
 mod write;
 
 pub use machine::{Effect, Input, Machine, measure};

@@ -165,6 +165,8 @@ mod tests {
             error: None,
             version: None,
             latency_ms: None,
+            slow: false,
+            retry_at: None,
             discovered: false,
         };
         let backends = [up("ollama"), up("work")];

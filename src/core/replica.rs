@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Doc;
 use crate::proto::{
-    BackendStatus, ConversationId, ConversationRow, DeltaKind, Download, Event, EventKind, Group, Job, JobId, ModelInfo, ModelRef,
+    BackendStatus, ConversationId, ConversationRow, DeltaKind, Download, Event, EventKind, Folder, Group, Job, JobId, ModelInfo, ModelRef,
     ModelUse, NodeId, Opened, Preset, Snapshot, UnixMs,
 };
 
@@ -54,6 +54,8 @@ pub struct Replica {
     pub groups: BTreeMap<String, Group>,
     /// What the runs of models say, for those that were asked for.
     pub uses: BTreeMap<ModelRef, ModelUse>,
+    /// Folders of conversations.
+    pub folders: Vec<Folder>,
     pub settings: BTreeMap<String, Value>,
     pub last: Option<ConversationId>,
     pub discovered: bool,
@@ -73,6 +75,7 @@ impl Replica {
         self.jobs = snapshot.jobs.into_iter().map(|job| (job.id, job)).collect();
         self.presets = snapshot.presets;
         self.groups = snapshot.groups;
+        self.folders = snapshot.folders;
         self.settings = snapshot.settings;
         self.last = snapshot.last;
         self.discovered = snapshot.discovered;
@@ -194,6 +197,10 @@ impl Replica {
                 self.groups.clone_from(groups);
                 Touched::Settings
             }
+            EventKind::Folders(folders) => {
+                self.folders.clone_from(folders);
+                Touched::Rows
+            }
             EventKind::Use { model, figures } => {
                 self.uses.insert(model.clone(), figures.clone());
                 Touched::Models
@@ -206,6 +213,7 @@ impl Replica {
             EventKind::Notice { .. } | EventKind::Stopping { .. } => Touched::Notice,
             EventKind::Conversation(_)
             | EventKind::Node { .. }
+            | EventKind::Nodes { .. }
             | EventKind::Delta { .. }
             | EventKind::State { .. }
             | EventKind::Finished { .. }
@@ -222,6 +230,13 @@ impl Replica {
                 self.rows.insert(id, conversation.row.clone());
                 doc.conversation = conversation.clone();
                 Touched::Doc(id)
+            }
+            EventKind::Nodes { nodes, .. } => {
+                let all_known = nodes.iter().all(|node| doc.node(node.id).is_some());
+                for node in nodes {
+                    doc.replace(node.clone());
+                }
+                if all_known { Touched::Doc(id) } else { Touched::Drifted(id) }
             }
             EventKind::Node { node, content, .. } => {
                 doc.insert(node.clone(), Some(content.clone()));

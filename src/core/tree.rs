@@ -1,7 +1,7 @@
 //! One conversation: its outline (all nodes) and as much content as is at hand.
 //!
 //! Invariant: every node's parent is in the outline and older in insertion order, so there are no cycles; children are kept in
-//! order of creation; hidden nodes and their descendants never show in paths, siblings or children.
+//! order of creation; hidden and archived nodes and their descendants never show in siblings or children.
 
 use std::collections::HashMap;
 
@@ -55,6 +55,18 @@ impl Doc {
         self.nodes.push(node);
     }
 
+    /// Takes over what changed of a node that is known: all but its place in the tree, and but what is written of it meanwhile.
+    pub fn replace(&mut self, mut node: Node) {
+        if let Some(known) = self.node_mut(node.id) {
+            node.parent = known.parent;
+            if known.state.is_running() {
+                (node.state, node.bytes) = (known.state, known.bytes);
+                node.run = known.run.take();
+            }
+            *known = node;
+        }
+    }
+
     #[must_use]
     pub fn node(&self, id: NodeId) -> Option<&Node> {
         self.index.get(&id).map(|&at| &self.nodes[at])
@@ -100,6 +112,11 @@ impl Doc {
 
     /// Visible children in order of creation; of the roots with `None`.
     pub fn children(&self, parent: Option<NodeId>) -> impl Iterator<Item = &Node> {
+        self.all_children(parent).filter(|node| !node.archived)
+    }
+
+    /// Children in order of creation, those that are put away too.
+    pub fn all_children(&self, parent: Option<NodeId>) -> impl Iterator<Item = &Node> {
         self.children.get(&parent).into_iter().flatten().filter_map(|id| self.node(*id)).filter(|node| !node.hidden)
     }
 

@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use super::settings::State;
+use super::undo::{Op, OpState};
 use crate::proto::{
-    Card, CommandId, Content, Conversation, ConversationId, Download, Group, ModelRef, Node, NodeId, Parameters, Preset, Source, Subject,
-    UnixMs,
+    Card, ClientId, CommandId, Content, Conversation, ConversationId, ConversationRow, Download, Folder, FolderId, Group, ModelRef, Node,
+    NodeId, Parameters, Preset, Source, Subject, UnixMs,
 };
 
 /// One change of the database.
@@ -35,6 +36,24 @@ pub enum Write {
         conversation: ConversationId,
         name: String,
         leaf: Option<NodeId>,
+    },
+    /// What changed of messages beside their content (hidden, archived, rating, reactions, bookmark, state): content and index stay.
+    Nodes {
+        nodes: Vec<Node>,
+    },
+    /// A conversation's place in lists, and its title; its messages are not needed for it.
+    Row(ConversationRow),
+    /// Adds or replaces a folder; its counts are not written.
+    Folder(Folder),
+    /// What lies in it must have been moved before.
+    ForgetFolder(FolderId),
+    /// What was done, to be undone. What its client had undone before can be done again no more.
+    Op(Op),
+    /// An op was undone, done again, or can be neither any more; it is of this client from now on.
+    OpState {
+        command: CommandId,
+        client: ClientId,
+        state: OpState,
     },
     Setting {
         key: String,

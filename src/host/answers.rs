@@ -21,8 +21,8 @@ const MOST_ROWS: u32 = 1_000;
 impl Host {
     pub(super) async fn query(&mut self, seat: Seat, id: u64, query: Query) {
         let result = match query {
-            Query::Conversations { offset, limit, filter } => {
-                self.store.conversations(offset, limit.min(MOST_ROWS), filter).await.map(|mut window| {
+            Query::Conversations { shelf, order, offset, limit, filter } => {
+                self.store.conversations(shelf, order, offset, limit.min(MOST_ROWS), filter).await.map(|mut window| {
                     for row in &mut window.items {
                         if let Some(known) = self.machine.replica.rows.get(&row.id) {
                             row.clone_from(known);
@@ -49,6 +49,10 @@ impl Host {
             Query::Versions { subject, limit } => self.versions(subject, limit.min(MOST_ROWS)).await.map(Reply::Versions),
             Query::Instances => return self.instances_for(seat, id),
             Query::Series { model, name, since } => self.series(model, name, since).await.map(Reply::Series),
+            Query::Rows { conversations } => self.store.rows(conversations).await.map(Reply::Rows),
+            Query::Tags | Query::Bookmarks { .. } | Query::Prompts { .. } | Query::Blob { .. } => {
+                Err(Error::new(Kind::Unsupported, "This host cannot tell that."))
+            }
             Query::Snapshot => self.snapshot().await.map(|snapshot| Reply::Snapshot(Box::new(snapshot))),
         };
         self.seats.answer(seat, HostFrame::Reply { id, result });

@@ -286,6 +286,8 @@ pub(super) fn status(configured: &Configured, kind: BackendKind, probe: &Result<
         }
     };
     BackendStatus {
+        slow: false,
+        retry_at: None,
         name: spec.name.clone(),
         kind,
         url: (!spec.url.is_empty()).then(|| spec.url.clone()),

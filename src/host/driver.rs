@@ -31,7 +31,7 @@ use crate::error::{Error, Kind, Result};
 use crate::metrics::Sampler;
 use crate::proto::lock::Lock;
 use crate::proto::wire::{ClientFrame, Hello, Welcome};
-use crate::proto::{Card, Command, CommandId, EventKind, Level, MAJOR, MINOR, ModelRef, NodeId, Snapshot, UnixMs};
+use crate::proto::{Card, Command, CommandId, EventKind, Level, MAJOR, MINOR, ModelRef, NodeId, Order, Shelf, Snapshot, UnixMs};
 use crate::store::{Recovered, Store};
 
 /// Streaming text is on disk this long after it came at the latest, together with the time that the commit takes: 400 ms.
@@ -137,6 +137,7 @@ impl Host {
         let mut machine = Machine::default();
         machine.replica.settings = store.settings().await?;
         let cards = store.cards().await?;
+        machine.replica.folders = store.folders().await?;
         let kept = store.kept_settings().await?;
         (machine.replica.presets, machine.replica.groups) = (kept.presets, kept.groups);
         let last = machine.replica.settings.remove(LAST_CONVERSATION);
@@ -462,7 +463,7 @@ impl Host {
     pub(super) async fn snapshot(&self) -> Result<Snapshot> {
         /// Rows of the conversation list that go along; the rest is asked for when somebody scrolls there.
         const ROWS: u32 = 200;
-        let mut conversations = self.store.conversations(0, ROWS, None).await?;
+        let mut conversations = self.store.conversations(Shelf::All, Order::default(), 0, ROWS, None).await?;
         for row in &mut conversations.items {
             // What runs now is not on disk.
             if let Some(known) = self.machine.replica.rows.get(&row.id) {
@@ -479,6 +480,7 @@ impl Host {
             jobs: replica.jobs.values().cloned().collect(),
             presets: replica.presets.clone(),
             groups: replica.groups.clone(),
+            folders: replica.folders.clone(),
             settings: replica.settings.clone(),
             last: replica.last,
             discovered: replica.discovered,

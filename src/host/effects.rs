@@ -82,6 +82,8 @@ impl Host {
         match command {
             // These leave no mark, and doing them twice does nothing twice.
             Command::View { .. }
+            | Command::Visit { .. }
+            | Command::PutBlob { .. }
             | Command::Watch { .. }
             | Command::SetDraft { .. }
             | Command::Stop { .. }
@@ -119,6 +121,24 @@ impl Host {
             | Command::SetGroup { .. }
             | Command::RestoreVersion { .. }
             | Command::AddBackend { .. }
+            | Command::EmptyBin
+            | Command::Keep { .. }
+            | Command::SaveFolder { .. }
+            | Command::DeleteFolder { .. }
+            | Command::Fork { .. }
+            | Command::Graft { .. }
+            | Command::ArchiveBranch { .. }
+            | Command::Rate { .. }
+            | Command::React { .. }
+            | Command::Bookmark { .. }
+            | Command::SetMark { .. }
+            | Command::Enqueue { .. }
+            | Command::EditQueued { .. }
+            | Command::MoveQueued { .. }
+            | Command::DropQueued { .. }
+            | Command::SendQueued { .. }
+            | Command::Undo
+            | Command::Redo
             | Command::SetSetting { .. } => self.store.was_applied(id).await,
         }
     }

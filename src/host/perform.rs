@@ -76,6 +76,26 @@ impl Host {
             | Command::SetHead { .. }
             | Command::SetBranch { .. }
             | Command::SetDraft { .. }
+            | Command::EmptyBin
+            | Command::Keep { .. }
+            | Command::SaveFolder { .. }
+            | Command::DeleteFolder { .. }
+            | Command::Fork { .. }
+            | Command::Graft { .. }
+            | Command::ArchiveBranch { .. }
+            | Command::Rate { .. }
+            | Command::React { .. }
+            | Command::Bookmark { .. }
+            | Command::SetMark { .. }
+            | Command::Enqueue { .. }
+            | Command::EditQueued { .. }
+            | Command::MoveQueued { .. }
+            | Command::DropQueued { .. }
+            | Command::SendQueued { .. }
+            | Command::Undo
+            | Command::Redo
+            | Command::Visit { .. }
+            | Command::PutBlob { .. }
             | Command::View { .. } => Err(Error::new(Kind::Internal, "The host does not know what to do with this command.")),
         };
         self.ack(seat, id, result);

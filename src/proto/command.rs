@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{BackendKind, CardChange, Content, ConversationId, Group, JobAct, JobId, ModelRef, NodeId, Parameters, Preset, Subject};
+use super::{
+    BackendKind, CardChange, Content, ConversationId, Folder, FolderId, Group, JobAct, JobId, Keep, ModelRef, NodeId, Parameters, Preset,
+    Scope, Subject, Undone,
+};
 
 /// An act. The host answers each with an [`Ack`] after what it changed is committed to disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,9 +24,119 @@ pub enum Command {
         conversation: ConversationId,
         title: String,
     },
-    /// Removes a conversation and all its messages.
+    /// Removes a conversation and all its messages for good. It must lie in the bin.
     DeleteConversation {
         conversation: ConversationId,
+    },
+    /// Removes for good what lies in the bin.
+    EmptyBin,
+    /// Changes how conversations are kept: all of them or none.
+    Keep {
+        conversations: Vec<ConversationId>,
+        change: Keep,
+    },
+    /// Adds a folder, or replaces the one of this id (its counts are not read).
+    SaveFolder {
+        folder: Folder,
+    },
+    /// Removes a folder. What lies in it, folders too, goes to the one above it.
+    DeleteFolder {
+        id: FolderId,
+    },
+    /// Copies messages into a new conversation, with its system prompt, settings and folder. `node`: the end of the path; `None` with
+    /// [`Scope::All`].
+    Fork {
+        conversation: ConversationId,
+        node: Option<NodeId>,
+        scope: Scope,
+        to: ConversationId,
+    },
+    /// Copies a message and all that hangs below it under another message, of this conversation or another; `under: None` makes it a root.
+    /// With `moved` the original is put away as a branch is.
+    Graft {
+        conversation: ConversationId,
+        node: NodeId,
+        to: ConversationId,
+        under: Option<NodeId>,
+        moved: bool,
+    },
+    /// Puts a message and all that hangs below it away, or brings it back.
+    ArchiveBranch {
+        conversation: ConversationId,
+        node: NodeId,
+        archived: bool,
+    },
+    /// −1, 0 or +1.
+    Rate {
+        conversation: ConversationId,
+        node: NodeId,
+        rating: i8,
+    },
+    React {
+        conversation: ConversationId,
+        node: NodeId,
+        reaction: String,
+        on: bool,
+    },
+    /// Bookmarks a message, with a note that may be empty; `None` takes the bookmark away.
+    Bookmark {
+        conversation: ConversationId,
+        node: NodeId,
+        note: Option<String>,
+    },
+    /// A mark as in vim, `a` to `z`; `None` takes it away.
+    SetMark {
+        conversation: ConversationId,
+        letter: char,
+        node: Option<NodeId>,
+    },
+    /// Puts a prompt into the queue: it is sent when the answer `line` is done. When that is no longer being written, it is sent at once.
+    Enqueue {
+        conversation: ConversationId,
+        line: NodeId,
+        node: NodeId,
+        answer: NodeId,
+        content: Content,
+        model: Option<ModelRef>,
+    },
+    EditQueued {
+        conversation: ConversationId,
+        node: NodeId,
+        content: Content,
+    },
+    /// To this place of the queue, counted from 0.
+    MoveQueued {
+        conversation: ConversationId,
+        node: NodeId,
+        to: u32,
+    },
+    DropQueued {
+        conversation: ConversationId,
+        node: NodeId,
+    },
+    /// Sends a queued prompt now. An answer that it waits for is stopped, what came of it is kept, and the prompt goes under it;
+    /// with `beside` that answer goes on, and the prompt begins a branch beside the message that is being answered.
+    SendQueued {
+        conversation: ConversationId,
+        node: NodeId,
+        beside: bool,
+    },
+    /// Undoes the last act of this client that can be; when it has none, of a screen that is gone.
+    Undo,
+    Redo,
+    /// The child that was looked at last at each fork above this message is on its path.
+    Visit {
+        conversation: ConversationId,
+        leaf: NodeId,
+    },
+    /// A piece of an attachment on its way into the store: at most 1 MiB at `offset` of `total` bytes. `hash` is the SHA-256 of all of it, in
+    /// hex. A piece that is there already counts once.
+    PutBlob {
+        hash: String,
+        offset: u64,
+        total: u64,
+        #[serde(with = "serde_bytes")]
+        data: Vec<u8>,
     },
     SetSystem {
         conversation: ConversationId,
@@ -205,6 +318,16 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Ack {
     Done,
+    /// `Undo`, `Redo`: what was undone or done again.
+    Undone(Undone),
+    /// `PutBlob`: how many bytes of it are there.
+    Blob {
+        have: u64,
+    },
+    /// `EmptyBin`: how many conversations are gone.
+    Emptied {
+        count: u32,
+    },
     /// `OpenGguf`: what it is called.
     Model(ModelRef),
     /// `Pull`: what the download is called.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    BackendStatus, Content, Conversation, ConversationId, ConversationRow, Download, Group, Job, JobId, JobItem, ModelInfo, ModelRef,
-    ModelUse, Node, NodeId, Preset, Progress, Sample, State, UnixMs,
+    BackendStatus, Content, Conversation, ConversationId, ConversationRow, Download, Folder, Group, Job, JobId, JobItem, ModelInfo,
+    ModelRef, ModelUse, Node, NodeId, Preset, Progress, Sample, State, UnixMs,
 };
 use crate::error::Error;
 
@@ -45,6 +45,13 @@ pub enum EventKind {
     Conversation(Conversation),
     ConversationRemoved {
         id: ConversationId,
+    },
+    /// All folders with their counts, replacing what was known.
+    Folders(Vec<Folder>),
+    /// Messages changed in what people keep about them (hidden, archived, rating, reactions, bookmark): each without its content.
+    Nodes {
+        conversation: ConversationId,
+        nodes: Vec<Node>,
     },
     /// A message was added. (A continued answer arrives with the text it begins with.)
     Node {
@@ -144,6 +151,7 @@ impl EventKind {
     pub fn conversation(&self) -> Option<ConversationId> {
         match self {
             Self::Node { conversation, .. }
+            | Self::Nodes { conversation, .. }
             | Self::Delta { conversation, .. }
             | Self::State { conversation, .. }
             | Self::Finished { conversation, .. }

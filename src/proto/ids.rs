@@ -41,12 +41,32 @@ ids! {
     NodeId,
     /// One attempt to produce an answer.
     RunId,
+    /// A folder of conversations.
+    FolderId,
     /// One command; sent again with the same id it counts once.
     CommandId,
     /// One act on many models.
     JobId,
     /// One client of a host, for as long as that client lives.
     ClientId,
+}
+
+/// Ids that follow from one that is passed in: the same each time, in rising order. For messages that are copied many at a time.
+#[derive(Debug, Clone)]
+pub struct Derived(u128);
+
+impl Derived {
+    #[must_use]
+    pub fn from(seed: Uuid) -> Self {
+        Self(seed.as_u128())
+    }
+
+    /// The next id. Version and variant of the seed stay: only the low 62 bits count on.
+    pub fn fresh<T: From<Uuid>>(&mut self) -> T {
+        const LOW: u128 = (1 << 62) - 1;
+        self.0 = (self.0 & !LOW) | (self.0.wrapping_add(1) & LOW);
+        Uuid::from_u128(self.0).into()
+    }
 }
 
 /// Where new ids come from. Randomness is passed in, so that tests can count on the ids they get.

@@ -5,6 +5,7 @@
 //! round trip through MessagePack with named fields; a field that is added later has a default.
 
 mod command;
+mod conversation;
 mod event;
 mod fit;
 mod ids;
@@ -20,25 +21,26 @@ mod settings;
 pub mod wire;
 
 pub use command::{Ack, Command};
+pub use conversation::{Bookmark, Conversation, ConversationRow, Folder, Keep, Order, OrderBy, Queued, Scope, Shelf, Titled, Undone};
 pub use event::{DeltaKind, Event, EventKind, Level};
 pub use fit::{Anatomy, Estimate, EstimatePart, Fit, PartKind, Verdict};
-pub use ids::{ClientId, CommandId, ConversationId, IdGen, JobId, NodeId, RunId};
+pub use ids::{ClientId, CommandId, ConversationId, Derived, FolderId, IdGen, JobId, NodeId, RunId};
 pub use inspect::{Inspection, ModelFile};
 pub use job::{Job, JobAct, JobItem, JobState};
 pub use nouns::{
-    BackendKind, BackendState, BackendStatus, Content, Conversation, ConversationRow, Gpu, ModelInfo, ModelRef, ModelState, Node,
-    Parameters, Part, Role, Sample, content_text,
+    BackendKind, BackendState, BackendStatus, Content, Facts, Gpu, ModelInfo, ModelRef, ModelState, Node, Parameters, Part, Role, Sample,
+    content_text,
 };
 pub use order::{Card, CardChange, Instance, ModelUse};
 pub use pull::{Download, DownloadState, Layer};
 pub use query::{Opened, Query, Reply, RequestPreview, SearchHit, Snapshot, Window};
-pub use run::{Figure, Figures, Finish, Progress, Run, Source, State};
+pub use run::{Attempt, Figure, Figures, Finish, LeftOut, Progress, Run, Source, State};
 pub use settings::{Group, Pointed, Preset, PresetKind, Subject, UsedBy, Version};
 
 /// Milliseconds since the Unix epoch, UTC.
 pub type UnixMs = i64;
 
 /// A client and a host with different majors do not talk. Minor additions keep the major.
-pub const MAJOR: u16 = 2;
+pub const MAJOR: u16 = 3;
 /// Counts additions that an older peer may ignore.
 pub const MINOR: u16 = 0;

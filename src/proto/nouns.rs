@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Card, ConversationId, Instance, NodeId, Run, State, UnixMs};
+use super::{Card, Instance, NodeId, Run, State, UnixMs};
 use crate::error::Error;
 
 /// Who speaks in a message.
@@ -36,12 +36,49 @@ impl Role {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    Text { text: String },
-    Thinking { text: String },
-    ToolCall { id: String, name: String, arguments: String },
-    ToolResult { id: String, content: String },
-    Image { blob: String, mime: String, name: String },
-    File { blob: String, mime: String, name: String },
+    Text {
+        text: String,
+    },
+    Thinking {
+        text: String,
+    },
+    ToolCall {
+        id: String,
+        name: String,
+        arguments: String,
+    },
+    ToolResult {
+        id: String,
+        content: String,
+    },
+    /// A picture in the store of attachments, as it was attached; it is scaled when it is sent. `blob` is the SHA-256 of its bytes, in hex.
+    Image {
+        blob: String,
+        mime: String,
+        name: String,
+        #[serde(default)]
+        facts: Facts,
+    },
+    /// A text file in the store of attachments.
+    File {
+        blob: String,
+        mime: String,
+        name: String,
+        #[serde(default)]
+        facts: Facts,
+    },
+}
+
+/// What is known of an attachment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    pub bytes: u64,
+    /// What it adds to a prompt, in tokens; an estimate.
+    pub tokens: u32,
+    /// Of a picture, in pixels.
+    pub width: u32,
+    pub height: u32,
 }
 
 /// The parts of one message, in order.
@@ -107,53 +144,45 @@ pub struct Node {
     /// Taken back by undo; kept, not shown.
     #[serde(default)]
     pub hidden: bool,
+    /// Put away with all that hangs below it: shown on request, never among versions, never sent.
+    #[serde(default)]
+    pub archived: bool,
+    /// +1 good, −1 bad, 0 not rated.
+    #[serde(default)]
+    pub rating: i8,
+    /// Emoji and short words, in the order in which they were added, each once.
+    #[serde(default)]
+    pub reactions: Vec<String>,
+    /// The note of its bookmark, which may be empty; `None`: no bookmark.
+    #[serde(default)]
+    pub bookmark: Option<String>,
 }
 
-/// A conversation as lists show it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ConversationRow {
-    pub id: ConversationId,
-    /// From the first words until a person sets it. Empty: shown as `untitled`.
-    pub title: String,
-    pub created: UnixMs,
-    pub updated: UnixMs,
-    /// Messages of all branches.
-    #[serde(default)]
-    pub messages: u32,
-    /// Leaves of the tree.
-    #[serde(default)]
-    pub branches: u32,
-    /// An answer arrived that nobody saw.
-    #[serde(default)]
-    pub unread: bool,
-    /// Answers being produced now.
-    #[serde(default)]
-    pub running: u32,
-    /// The model that would answer next.
-    #[serde(default)]
-    pub model: Option<super::ModelRef>,
-    /// The preset that holds in it.
-    #[serde(default)]
-    pub preset: Option<String>,
-}
-
-/// A conversation's own state, beside its nodes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Conversation {
-    pub row: ConversationRow,
-    /// The stored HEAD: the leaf that is looked at.
-    #[serde(default)]
-    pub head: Option<NodeId>,
-    #[serde(default)]
-    pub system: Option<String>,
-    #[serde(default)]
-    pub parameters: Parameters,
-    /// Named branches: name → leaf.
-    #[serde(default)]
-    pub branches: BTreeMap<String, NodeId>,
-    /// What was typed and not sent.
-    #[serde(default)]
-    pub draft: String,
+impl Node {
+    /// A message of which nothing is measured yet.
+    #[must_use]
+    pub fn new(id: NodeId, parent: Option<NodeId>, role: Role, state: State, created: UnixMs) -> Self {
+        Self {
+            id,
+            parent,
+            further_parents: Vec::new(),
+            role,
+            state,
+            created,
+            model: None,
+            continues: None,
+            copy_of: None,
+            snippet: String::new(),
+            bytes: 0,
+            tokens: 0,
+            run: None,
+            hidden: false,
+            archived: false,
+            rating: 0,
+            reactions: Vec::new(),
+            bookmark: None,
+        }
+    }
 }
 
 /// Request parameters and load settings by their names in `core::parameters::PARAMETERS`. Only what differs from the default.
@@ -241,6 +270,12 @@ pub struct BackendStatus {
     /// The last probe's round trip in milliseconds.
     #[serde(default)]
     pub latency_ms: Option<f64>,
+    /// It answers, but slowly: the last round trips took long.
+    #[serde(default)]
+    pub slow: bool,
+    /// When it will be asked again by itself, while it is down.
+    #[serde(default)]
+    pub retry_at: Option<UnixMs>,
     /// Found on this machine, not configured.
     #[serde(default)]
     pub discovered: bool,

@@ -6,21 +6,32 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    BackendStatus, Content, Conversation, ConversationId, ConversationRow, Download, Fit, Group, Inspection, Instance, Job, ModelInfo,
-    ModelRef, ModelUse, Node, NodeId, Parameters, Preset, Subject, UnixMs, Version,
+    BackendStatus, Bookmark, Content, Conversation, ConversationId, ConversationRow, Download, Fit, Folder, Group, Inspection, Instance,
+    Job, ModelInfo, ModelRef, ModelUse, Node, NodeId, Order, Parameters, Preset, Shelf, Subject, UnixMs, Version,
 };
 
 /// A question.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Query {
-    /// Conversations by last change, newest first. `filter` is matched against titles (case-insensitive substring).
-    Conversations { offset: u32, limit: u32, filter: Option<String> },
+    /// A part of a list of conversations. `filter` is in their filter language (`core::filter`).
+    Conversations { shelf: Shelf, order: Order, offset: u32, limit: u32, filter: Option<String> },
+    /// These conversations, as lists show them. Those that are not there are left out.
+    Rows { conversations: Vec<ConversationId> },
+    /// Every tag that a conversation has, with how many have it.
+    Tags,
+    /// Bookmarked messages of all conversations, the newest message first; `filter` as for conversations, its words looked for in notes
+    /// and messages.
+    Bookmarks { offset: u32, limit: u32, filter: Option<String> },
+    /// What was written to models lately, over all conversations, newest first, each once; with `text` in it.
+    Prompts { text: String, limit: u32 },
+    /// A piece of an attachment, at most 1 MiB.
+    Blob { hash: String, offset: u64 },
     /// Opens a conversation: its state, the outline of its tree, and the content of the last `contents` messages of the path to
     /// `leaf` (None: HEAD).
     Open { conversation: ConversationId, leaf: Option<NodeId>, contents: u32 },
     /// The content of these messages.
     Contents { conversation: ConversationId, nodes: Vec<NodeId> },
-    /// Full-text search over all messages of all branches, best first.
+    /// Full-text search over all messages of all branches, best first. `text` may hold words of the filter language.
     Search { text: String, conversation: Option<ConversationId>, limit: u32 },
     /// Exactly what was sent for an answer, or would be sent for the text `draft` under `parent`.
     Request { conversation: ConversationId, answer: Option<NodeId>, parent: Option<NodeId>, draft: Option<String>, model: Option<ModelRef> },
@@ -76,6 +87,12 @@ pub struct SearchHit {
     pub created: UnixMs,
     /// Text around the hit, harmless, on one line; each word that was found lies between U+E000 and U+E001.
     pub snippet: String,
+    /// What stands above it, the nearest last: who, and the first line, harmless. At most three.
+    #[serde(default)]
+    pub above: Vec<(super::Role, String)>,
+    /// It lies on a branch that is put away, or its conversation is archived.
+    #[serde(default)]
+    pub archived: bool,
 }
 
 /// What was or would be sent, with secrets removed.
@@ -103,6 +120,7 @@ pub struct Snapshot {
     pub jobs: Vec<Job>,
     pub presets: Vec<Preset>,
     pub groups: BTreeMap<String, Group>,
+    pub folders: Vec<Folder>,
     pub settings: BTreeMap<String, Value>,
     /// Which conversation was opened last.
     pub last: Option<ConversationId>,
@@ -118,6 +136,15 @@ pub struct Snapshot {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
     Conversations(Window<ConversationRow>),
+    Rows(Vec<ConversationRow>),
+    Tags(Vec<(String, u32)>),
+    Bookmarks(Window<Bookmark>),
+    Prompts(Vec<String>),
+    Blob {
+        total: u64,
+        #[serde(with = "serde_bytes")]
+        data: Vec<u8>,
+    },
     Opened(Box<Opened>),
     Contents(Vec<(NodeId, Content)>),
     Hits(Vec<SearchHit>),

@@ -151,6 +151,8 @@ pub struct Figures {
     pub ttft_ms: Option<Figure>,
     /// Writing, from the first token to the last.
     pub generate_ms: Option<Figure>,
+    /// Of that, thinking.
+    pub thinking_ms: Option<Figure>,
     /// Everything, from the command to the end.
     pub total_ms: Option<Figure>,
     /// Tokens of the prompt, cached ones included.
@@ -159,6 +161,8 @@ pub struct Figures {
     pub cached_tokens: Option<Figure>,
     /// Tokens produced, thinking included.
     pub completion_tokens: Option<Figure>,
+    /// Of these, thinking.
+    pub thinking_tokens: Option<Figure>,
     /// Tokens per second while reading the prompt.
     pub prompt_per_s: Option<Figure>,
     /// Tokens per second while writing.
@@ -190,6 +194,8 @@ impl Figures {
             tokens_per_s,
             context,
             cost,
+            thinking_ms,
+            thinking_tokens,
         );
     }
 }
@@ -204,6 +210,33 @@ pub struct Progress {
     pub ahead: Option<u32>,
     /// When this state began.
     pub since: UnixMs,
+    /// The attempt before this failed; when the next one begins, by the host's clock.
+    pub retry_at: Option<UnixMs>,
+    /// Which attempt this is, from 2; 0 for the first.
+    pub attempt: u32,
+    /// How many there will be at most.
+    pub attempts: u32,
+    /// Why the attempt before this failed: a few words (`refused`, `429`).
+    pub why: String,
+}
+
+/// An attempt that failed before its first token and was made again by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    pub at: UnixMs,
+    pub error: Error,
+}
+
+/// What of the conversation a prompt did without, because it would not have fitted the context.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LeftOut {
+    /// The messages that were not sent, in order.
+    pub nodes: Vec<super::NodeId>,
+    /// What they would have taken, in tokens; an estimate.
+    pub tokens: u32,
+    /// What was sent in their place: a summary that a model wrote.
+    pub summary: Option<String>,
 }
 
 /// One attempt to produce an answer.
@@ -223,4 +256,32 @@ pub struct Run {
     pub progress: Progress,
     #[serde(default)]
     pub figures: Figures,
+    /// Each state that it was in, with when it began.
+    #[serde(default)]
+    pub timeline: Vec<(State, UnixMs)>,
+    /// Attempts that failed before this one.
+    #[serde(default)]
+    pub failed: Vec<Attempt>,
+    #[serde(default)]
+    pub left_out: Option<LeftOut>,
+}
+
+impl Run {
+    /// A run that begins now.
+    #[must_use]
+    pub fn new(id: RunId, model: ModelRef, started: UnixMs) -> Self {
+        Self {
+            id,
+            model,
+            started,
+            finished: None,
+            finish: None,
+            error: None,
+            progress: Progress { since: started, ..Progress::default() },
+            figures: Figures::default(),
+            timeline: Vec::new(),
+            failed: Vec::new(),
+            left_out: None,
+        }
+    }
 }

@@ -7,10 +7,13 @@
 //! Opening reads nothing that grows: not the messages, not the conversations. Counts are columns, totals are kept by triggers.
 
 mod cards;
+mod conversations;
 mod downloads;
 mod fault;
+mod folders;
 mod grams;
 mod loaded;
+mod ops;
 mod queries;
 mod reader;
 mod recover;
@@ -38,11 +41,12 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::core::undo::Op;
 use crate::core::{Taken, Write};
 use crate::error::{Error, Kind, Result};
 use crate::proto::{
-    Card, CommandId, Content, Conversation, ConversationId, ConversationRow, Download, ModelRef, ModelUse, Node, NodeId, Parameters,
-    SearchHit, UnixMs, Window,
+    Card, ClientId, CommandId, Content, Conversation, ConversationId, ConversationRow, Download, Folder, ModelRef, ModelUse, Node, NodeId,
+    Order, Parameters, SearchHit, Shelf, UnixMs, Window,
 };
 use fault::Fault;
 use reader::Readers;
@@ -169,8 +173,40 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn conversations(&self, offset: u32, limit: u32, filter: Option<String>) -> Result<Window<ConversationRow>> {
-        self.inner.readers.read(move |connection| queries::conversations(connection, offset, limit, filter.as_deref())).await
+    pub async fn conversations(
+        &self,
+        shelf: Shelf,
+        order: Order,
+        offset: u32,
+        limit: u32,
+        filter: Option<String>,
+    ) -> Result<Window<ConversationRow>> {
+        self.inner.readers.read(move |connection| queries::conversations(connection, shelf, order, offset, limit, filter.as_deref())).await
+    }
+
+    /// These conversations, in the order asked for; those that are not there are left out.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn rows(&self, ids: Vec<ConversationId>) -> Result<Vec<ConversationRow>> {
+        self.inner.readers.read(move |connection| queries::rows(connection, &ids)).await
+    }
+
+    /// All folders, with their counts.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn folders(&self) -> Result<Vec<Folder>> {
+        self.inner.readers.read(|connection| folders::all(connection)).await
+    }
+
+    /// What `client` would undo now (or, with `redo`, do again). When it did nothing that can be undone, the last act of a client that is
+    /// not `here`.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn next_op(&self, client: ClientId, here: Vec<ClientId>, redo: bool) -> Result<Option<Op>> {
+        self.inner.readers.read(move |connection| ops::next(connection, client, &here, redo)).await
     }
 
     /// A conversation and the outline of its tree, in order of addition. `None` when there is none of this id.

@@ -12,19 +12,22 @@ use serde_json::Value;
 
 use super::Stats;
 use super::fault::Fault;
-use super::words::{self, FIGURE_COLUMNS, figures_at, json, role, state, unsigned, uuid, uuid_if};
-use super::{rows, search};
+use super::words::{self, FIGURE_COLUMNS, figures_at, json, json_if, role, state, unsigned, uuid, uuid_if};
+use super::{conversations, rows, search};
 use crate::proto::{
-    CommandId, Content, Conversation, ConversationId, ConversationRow, ModelRef, Node, NodeId, Parameters, Progress, Run, Window,
+    CommandId, Content, Conversation, ConversationId, ConversationRow, FolderId, ModelRef, Node, NodeId, Order, Parameters, Progress, Run,
+    Shelf, Window,
 };
 
 macro_rules! row_columns {
     () => {
-        "c.id, c.title, c.created, c.updated, c.messages, c.branches, c.unread, c.running, m.backend, m.name, c.preset"
+        "c.id, c.title, c.created, c.updated, c.messages, c.branches, c.unread, c.running, m.backend, m.name, c.preset, \
+         c.titled, c.tokens, c.queued, c.pinned, c.archived, f.id, c.deleted, \
+         (SELECT json_group_array(name) FROM (SELECT name FROM tag WHERE tag.conversation = c.key ORDER BY name))"
     };
 }
 /// The first column after those of a row.
-const AFTER_ROW: usize = 11;
+const AFTER_ROW: usize = 19;
 
 /// The page is found in the index alone; only its rows are read from the table.
 pub(super) const PAGE: &str = concat!(
@@ -33,20 +36,25 @@ pub(super) const PAGE: &str = concat!(
     " FROM (SELECT key FROM conversation ORDER BY updated DESC, id DESC LIMIT ?1 OFFSET ?2) AS page
       CROSS JOIN conversation AS c ON c.key = page.key
       LEFT JOIN model AS m ON m.key = c.model
+      LEFT JOIN folder AS f ON f.key = c.folder
       ORDER BY c.updated DESC, c.id DESC"
 );
 pub(super) const TOTAL: &str = "SELECT count FROM tally WHERE name = 'conversation'";
 /// All that match, in order, since the total is wanted too.
 pub(super) const FILTER: &str = "SELECT key FROM conversation WHERE instr(folded, ?1) > 0 ORDER BY updated DESC, id DESC";
-pub(super) const ROW: &str =
-    concat!("SELECT ", row_columns!(), " FROM conversation AS c LEFT JOIN model AS m ON m.key = c.model WHERE c.key = ?1");
+pub(super) const ROW: &str = concat!(
+    "SELECT ",
+    row_columns!(),
+    " FROM conversation AS c LEFT JOIN model AS m ON m.key = c.model LEFT JOIN folder AS f ON f.key = c.folder WHERE c.key = ?1"
+);
 pub(super) const CONVERSATION: &str = concat!(
     "SELECT ",
     row_columns!(),
-    ", c.key, c.head, c.system, p.parameters, d.text
+    ", c.key, c.head, c.system, p.parameters, d.text, c.visited
       FROM conversation AS c
       JOIN parameter_version AS p ON p.key = c.parameters
       LEFT JOIN model AS m ON m.key = c.model
+      LEFT JOIN folder AS f ON f.key = c.folder
       LEFT JOIN draft AS d ON d.conversation = c.key
       WHERE c.id = ?1"
 );
@@ -54,19 +62,34 @@ pub(super) const BRANCHES: &str = "SELECT name, leaf FROM branch WHERE conversat
 pub(super) const FURTHER: &str = "SELECT parent FROM node_parent WHERE node = ?1 ORDER BY at";
 /// Messages in order of addition.
 pub(super) const NODES: &str =
-    "SELECT key, id, parent, merged, role, state, created, model, continues, copy_of, bytes, tokens, hidden, snippet
+    "SELECT key, id, parent, merged, role, state, created, model, continues, copy_of, bytes, tokens, hidden, snippet,
+            archived, rating, reactions, bookmark
      FROM node WHERE conversation = ?1 ORDER BY key";
 /// Their runs, in the same order. A join would read some dozen empty columns for each message that has no run.
 pub(super) static RUNS: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT r.node, r.id, r.model, r.started, r.finished, r.finish, r.error, r.sources, {FIGURE_COLUMNS}
+        "SELECT r.node, r.id, r.model, r.started, r.finished, r.finish, r.error, r.timeline, r.failed, r.left_out, r.sources, {FIGURE_COLUMNS}
          FROM node AS n JOIN run AS r ON r.node = n.key WHERE n.conversation = ?1 ORDER BY n.key"
     )
 });
 
+/// These conversations, in the order asked for; those that are not there are left out.
+pub(super) fn rows(connection: &mut Connection, ids: &[ConversationId]) -> Result<Vec<ConversationRow>, Fault> {
+    let transaction = connection.transaction()?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        if let Some(key) = rows::conversation_key(&transaction, *id)? {
+            found.push(transaction.prepare_cached(ROW)?.query_row([key], conversation_row)?);
+        }
+    }
+    Ok(found)
+}
+
 /// Conversations by last change, newest first; `filter` is a part of the title, upper and lower case alike.
 pub(super) fn conversations(
     connection: &Connection,
+    _shelf: Shelf,
+    _order: Order,
     offset: u32,
     limit: u32,
     filter: Option<&str>,
@@ -109,6 +132,14 @@ fn conversation_row(row: &Row<'_>) -> rusqlite::Result<ConversationRow> {
         running: unsigned(row, 7)?,
         model,
         preset: row.get(10)?,
+        titled: words::titled(row, 11)?,
+        tokens: unsigned(row, 12)?,
+        queued: unsigned(row, 13)?,
+        pinned: row.get(14)?,
+        archived: row.get(15)?,
+        folder: uuid_if(row, 16)?.map(FolderId),
+        deleted: row.get(17)?,
+        tags: json(row, 18)?,
     })
 }
 
@@ -126,6 +157,9 @@ pub(super) fn open(connection: &mut Connection, id: ConversationId) -> Result<Op
                 parameters: json::<Parameters>(row, AFTER_ROW + 3)?,
                 branches: BTreeMap::new(),
                 draft: row.get::<_, Option<String>>(AFTER_ROW + 4)?.unwrap_or_default(),
+                marks: BTreeMap::new(),
+                queue: Vec::new(),
+                visited: json(row, AFTER_ROW + 5)?,
             };
             Ok((row.get::<_, i64>(AFTER_ROW)?, conversation))
         })
@@ -133,6 +167,8 @@ pub(super) fn open(connection: &mut Connection, id: ConversationId) -> Result<Op
     let Some((key, mut conversation)) = found else { return Ok(None) };
     let branches = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, NodeId(uuid(row, 1)?)));
     conversation.branches = transaction.prepare_cached(BRANCHES)?.query_map([key], branches)?.collect::<rusqlite::Result<_>>()?;
+    conversation.marks = conversations::marks(&transaction, key)?;
+    conversation.queue = conversations::queue(&transaction, key)?;
     let nodes = nodes(&transaction, key, conversation.row.messages)?;
     Ok(Some((conversation, nodes)))
 }
@@ -165,6 +201,10 @@ fn nodes(connection: &Connection, conversation: i64, expected: u32) -> Result<Ve
             tokens: unsigned(row, 11)?,
             hidden: row.get(12)?,
             snippet: row.get(13)?,
+            archived: row.get(14)?,
+            rating: row.get(15)?,
+            reactions: json_if(row, 16)?.unwrap_or_default(),
+            bookmark: row.get(17)?,
             run: None,
         });
     }
@@ -190,10 +230,13 @@ fn run(row: &Row<'_>, models: &mut Models<'_>) -> rusqlite::Result<Run> {
         started: row.get(3)?,
         finished: row.get(4)?,
         finish: words::finish(row, 5)?,
-        error: row.get_ref(6)?.as_str_or_null()?.is_some().then(|| json(row, 6)).transpose()?,
+        error: json_if(row, 6)?,
         // Live only: nobody asks how far a run was that is over.
         progress: Progress::default(),
-        figures: figures_at(row, 7)?,
+        figures: figures_at(row, 10)?,
+        timeline: json_if(row, 7)?.unwrap_or_default(),
+        failed: json_if(row, 8)?.unwrap_or_default(),
+        left_out: json_if(row, 9)?,
     })
 }
 

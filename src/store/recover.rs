@@ -52,20 +52,5 @@ pub(super) fn stop_what_ran(connection: &mut Connection, now: UnixMs) -> Result<
 
 /// As much of a message as its measures need. A prompt that is on disk was sent, whatever became of its answer.
 fn outline(id: NodeId, role: Role, created: UnixMs) -> Node {
-    Node {
-        id,
-        parent: None,
-        further_parents: Vec::new(),
-        role,
-        state: if role == Role::Assistant { State::Stopped } else { State::Sent },
-        created,
-        model: None,
-        continues: None,
-        copy_of: None,
-        snippet: String::new(),
-        bytes: 0,
-        tokens: 0,
-        run: None,
-        hidden: false,
-    }
+    Node::new(id, None, role, if role == Role::Assistant { State::Stopped } else { State::Sent }, created)
 }

@@ -12,12 +12,14 @@ use sha2::{Digest, Sha256};
 
 use super::fault::{Fault, said};
 use super::words::{FIGURE_COLUMNS, FIGURES, figure_values, finish_word, part_columns};
-use super::{cards, downloads, grams, loaded, search, series, settings};
+use super::{cards, conversations, downloads, folders, grams, loaded, ops, search, series, settings};
 use crate::core::Write;
 use crate::error::{Error, Kind};
-use crate::proto::{Content, Conversation, ConversationId, ModelRef, Node, NodeId, Parameters, Part, Run, Subject, content_text};
+use crate::proto::{
+    Content, Conversation, ConversationId, ConversationRow, ModelRef, Node, NodeId, Parameters, Part, Run, Subject, content_text,
+};
 
-pub(super) const PARTS: &str = "SELECT kind, call, name, mime, blob, text FROM part WHERE node = ?1 ORDER BY at";
+pub(super) const PARTS: &str = "SELECT kind, call, name, mime, blob, text, facts FROM part WHERE node = ?1 ORDER BY at";
 pub(super) const PRUNE: &str = "DELETE FROM applied WHERE at < ?1";
 
 /// Carries out one change. Runs inside the caller's transaction.
@@ -29,6 +31,12 @@ pub(super) fn carry_out(connection: &Connection, write: &Write) -> Result<(), Fa
         Write::Checkpoint { node, content } => checkpoint(connection, *node, content),
         Write::Finish { node, content, .. } => finish(connection, node, content.as_ref()),
         Write::Branch { conversation, name, leaf } => put_branch(connection, *conversation, name, *leaf),
+        Write::Nodes { nodes } => nodes.iter().try_for_each(|node| finish(connection, node, None)),
+        Write::Row(row) => put_row(connection, row),
+        Write::Folder(folder) => folders::put(connection, folder),
+        Write::ForgetFolder(id) => folders::forget(connection, *id),
+        Write::Op(op) => ops::put(connection, op),
+        Write::OpState { command, client, state } => ops::set_state(connection, *command, *client, *state),
         Write::Setting { key, value } => {
             connection
                 .prepare_cached("INSERT INTO setting (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value")?
@@ -66,13 +74,16 @@ fn put_conversation(connection: &Connection, conversation: &Conversation) -> Res
     let parameters = parameters_key(connection, &conversation.parameters)?;
     let mut statement = connection.prepare_cached(
         "INSERT INTO conversation
-            (id, title, folded, created, updated, messages, branches, unread, running, model, head, parameters, system, preset)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+            (id, title, folded, created, updated, messages, branches, unread, running, model, head, parameters, system, preset,
+             titled, tokens, queued, pinned, archived, folder, deleted, visited)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
          ON CONFLICT (id) DO UPDATE SET
             title = excluded.title, folded = excluded.folded, created = excluded.created, updated = excluded.updated,
             messages = excluded.messages, branches = excluded.branches, unread = excluded.unread, running = excluded.running,
             model = excluded.model, head = excluded.head, parameters = excluded.parameters, system = excluded.system,
-            preset = excluded.preset
+            preset = excluded.preset, titled = excluded.titled, tokens = excluded.tokens, queued = excluded.queued,
+            pinned = excluded.pinned, archived = excluded.archived, folder = excluded.folder, deleted = excluded.deleted,
+            visited = excluded.visited
          RETURNING key",
     )?;
     let key: i64 = statement.query_row(
@@ -91,9 +102,20 @@ fn put_conversation(connection: &Connection, conversation: &Conversation) -> Res
             parameters,
             conversation.system,
             row.preset,
+            row.titled.word(),
+            size(row.tokens),
+            row.queued,
+            row.pinned,
+            row.archived,
+            row.folder.map(|folder| folders::key(connection, folder)).transpose()?.flatten(),
+            row.deleted,
+            serde_json::to_string(&conversation.visited).unwrap_or_else(|_| "{}".to_owned()),
         ],
         |row| row.get(0),
     )?;
+    folders::put_tags(connection, key, &row.tags)?;
+    conversations::put_marks(connection, key, &conversation.marks)?;
+    conversations::put_queue(connection, key, &conversation.queue)?;
     if conversation.draft.is_empty() {
         connection.prepare_cached("DELETE FROM draft WHERE conversation = ?1")?.execute([key])?;
     } else {
@@ -105,6 +127,29 @@ fn put_conversation(connection: &Connection, conversation: &Conversation) -> Res
             .execute(params![key, conversation.draft])?;
     }
     Ok(())
+}
+
+/// A conversation's place in lists.
+fn put_row(connection: &Connection, row: &ConversationRow) -> Result<(), Fault> {
+    let Some(key) = conversation_key(connection, row.id)? else { return Ok(()) };
+    let folder = row.folder.map(|folder| folders::key(connection, folder)).transpose()?.flatten();
+    connection
+        .prepare_cached(
+            "UPDATE conversation SET title = ?2, folded = ?3, titled = ?4, unread = ?5, pinned = ?6, archived = ?7, folder = ?8, deleted = ?9
+             WHERE key = ?1",
+        )?
+        .execute(params![
+            key,
+            row.title,
+            search::fold(&row.title),
+            row.titled.word(),
+            row.unread,
+            row.pinned,
+            row.archived,
+            folder,
+            row.deleted
+        ])?;
+    folders::put_tags(connection, key, &row.tags)
 }
 
 fn delete_conversation(connection: &Connection, id: ConversationId) -> Result<(), Fault> {
@@ -127,8 +172,9 @@ fn insert_node(connection: &Connection, conversation: ConversationId, node: &Nod
     let added = connection
         .prepare_cached(
             "INSERT INTO node
-                (id, conversation, parent, merged, role, state, created, model, continues, copy_of, bytes, tokens, hidden, snippet)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+                (id, conversation, parent, merged, role, state, created, model, continues, copy_of, bytes, tokens, hidden, snippet,
+                 archived, rating, reactions, bookmark)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
              ON CONFLICT (id) DO NOTHING",
         )?
         .execute(params![
@@ -146,6 +192,10 @@ fn insert_node(connection: &Connection, conversation: ConversationId, node: &Nod
             node.tokens,
             node.hidden,
             node.snippet,
+            node.archived,
+            node.rating,
+            reactions(node),
+            node.bookmark,
         ])?;
     if added == 0 {
         return Ok(());
@@ -180,9 +230,25 @@ fn finish(connection: &Connection, node: &Node, content: Option<&Content>) -> Re
     let model = node.model.as_ref().map(|model| model_key(connection, model)).transpose()?;
     let indexed: bool = connection
         .prepare_cached(
-            "UPDATE node SET state = ?2, model = ?3, bytes = ?4, tokens = ?5, hidden = ?6, snippet = ?7 WHERE key = ?1 RETURNING indexed",
+            "UPDATE node SET state = ?2, model = ?3, bytes = ?4, tokens = ?5, hidden = ?6, snippet = ?7, archived = ?8, rating = ?9,
+                reactions = ?10, bookmark = ?11 WHERE key = ?1 RETURNING indexed",
         )?
-        .query_row(params![key, node.state.word(), model, size(node.bytes), node.tokens, node.hidden, node.snippet], |row| row.get(0))?;
+        .query_row(
+            params![
+                key,
+                node.state.word(),
+                model,
+                size(node.bytes),
+                node.tokens,
+                node.hidden,
+                node.snippet,
+                node.archived,
+                node.rating,
+                reactions(node),
+                node.bookmark
+            ],
+            |row| row.get(0),
+        )?;
     if let Some(run) = &node.run {
         put_run(connection, key, run)?;
     }
@@ -194,6 +260,11 @@ fn finish(connection: &Connection, node: &Node, content: Option<&Content>) -> Re
         None if !indexed => index(connection, key, &parts_of(connection, key)?),
         None => Ok(()),
     }
+}
+
+/// As JSON; nothing when there are none.
+fn reactions(node: &Node) -> Option<String> {
+    (!node.reactions.is_empty()).then(|| serde_json::to_string(&node.reactions).ok()).flatten()
 }
 
 fn put_branch(connection: &Connection, conversation: ConversationId, name: &str, leaf: Option<NodeId>) -> Result<(), Fault> {
@@ -214,15 +285,26 @@ fn put_branch(connection: &Connection, conversation: ConversationId, name: &str,
 /// Replaces the parts of a message; parts that did not change are not written again.
 pub(super) fn put_parts(connection: &Connection, key: i64, content: &Content) -> Result<(), Fault> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO part (node, at, kind, call, name, mime, blob, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+        "INSERT INTO part (node, at, kind, call, name, mime, blob, text, facts) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT (node, at) DO UPDATE SET
-            kind = excluded.kind, call = excluded.call, name = excluded.name, mime = excluded.mime, blob = excluded.blob, text = excluded.text
-         WHERE (kind, call, name, mime, blob, text)
-            IS NOT (excluded.kind, excluded.call, excluded.name, excluded.mime, excluded.blob, excluded.text)",
+            kind = excluded.kind, call = excluded.call, name = excluded.name, mime = excluded.mime, blob = excluded.blob, text = excluded.text,
+            facts = excluded.facts
+         WHERE (kind, call, name, mime, blob, text, facts)
+            IS NOT (excluded.kind, excluded.call, excluded.name, excluded.mime, excluded.blob, excluded.text, excluded.facts)",
     )?;
     for (at, part) in content.iter().enumerate() {
         let columns = part_columns(part);
-        statement.execute(params![key, count(at), columns.kind, columns.call, columns.name, columns.mime, columns.blob, columns.text])?;
+        statement.execute(params![
+            key,
+            count(at),
+            columns.kind,
+            columns.call,
+            columns.name,
+            columns.mime,
+            columns.blob,
+            columns.text,
+            columns.facts
+        ])?;
     }
     connection.prepare_cached("DELETE FROM part WHERE node = ?1 AND at >= ?2")?.execute(params![key, count(content.len())])?;
     Ok(())
@@ -251,11 +333,11 @@ pub(super) fn index(connection: &Connection, key: i64, content: &Content) -> Res
 pub(super) fn put_run(connection: &Connection, key: i64, run: &Run) -> Result<(), Fault> {
     static SQL: LazyLock<String> = LazyLock::new(|| {
         let mut sql = format!(
-            "INSERT INTO run (node, id, model, started, finished, finish, error, parameters, sources, {FIGURE_COLUMNS})
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, conversation.parameters, ?8"
+            "INSERT INTO run (node, id, model, started, finished, finish, error, parameters, sources, timeline, failed, left_out, {FIGURE_COLUMNS})
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, conversation.parameters, ?8, ?9, ?10, ?11"
         );
         for at in 0..FIGURES {
-            let _ = write!(sql, ", ?{}", at + 9);
+            let _ = write!(sql, ", ?{}", at + 12);
         }
         sql.push_str(
             " FROM node JOIN conversation ON conversation.key = node.conversation WHERE node.key = ?1
@@ -263,7 +345,8 @@ pub(super) fn put_run(connection: &Connection, key: i64, run: &Run) -> Result<()
                 attempts = attempts + (id <> excluded.id),
                 parameters = iif(id = excluded.id, parameters, excluded.parameters),
                 id = excluded.id, model = excluded.model, started = excluded.started, finished = excluded.finished,
-                finish = excluded.finish, error = excluded.error, sources = excluded.sources",
+                finish = excluded.finish, error = excluded.error, sources = excluded.sources, timeline = excluded.timeline,
+                failed = excluded.failed, left_out = excluded.left_out",
         );
         for column in FIGURE_COLUMNS.split(", ") {
             let _ = write!(sql, ", {column} = excluded.{column}");
@@ -281,8 +364,11 @@ pub(super) fn put_run(connection: &Connection, key: i64, run: &Run) -> Result<()
     bind(&mut statement, 7, run.error.as_ref().and_then(|error| serde_json::to_string(error).ok()))?;
     let (sources, values) = figure_values(&run.figures);
     bind(&mut statement, 8, sources)?;
+    bind(&mut statement, 9, (!run.timeline.is_empty()).then(|| serde_json::to_string(&run.timeline).ok()).flatten())?;
+    bind(&mut statement, 10, (!run.failed.is_empty()).then(|| serde_json::to_string(&run.failed).ok()).flatten())?;
+    bind(&mut statement, 11, run.left_out.as_ref().and_then(|left_out| serde_json::to_string(left_out).ok()))?;
     for (at, value) in values.into_iter().enumerate() {
-        bind(&mut statement, 9 + at, value)?;
+        bind(&mut statement, 12 + at, value)?;
     }
     statement.raw_execute()?;
     Ok(())
@@ -292,7 +378,8 @@ fn bind(statement: &mut CachedStatement<'_>, at: usize, value: impl ToSql) -> ru
     statement.raw_bind_parameter(at, value)
 }
 
-fn conversation_key(connection: &Connection, id: ConversationId) -> rusqlite::Result<Option<i64>> {
+/// The key of a conversation.
+pub(super) fn conversation_key(connection: &Connection, id: ConversationId) -> rusqlite::Result<Option<i64>> {
     connection.prepare_cached("SELECT key FROM conversation WHERE id = ?1")?.query_row([id.0.as_bytes()], |row| row.get(0)).optional()
 }
 

@@ -13,7 +13,11 @@ use crate::error::{Error, Kind};
 pub(super) const APPLICATION_ID: i32 = 0x6172_6272;
 
 /// One file for each version, the first is version 1. Never edited once released.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_models.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_models.sql"),
+    include_str!("migrations/0003_conversations.sql"),
+];
 
 /// The version that this arbour reads and writes.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;

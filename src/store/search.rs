@@ -261,6 +261,8 @@ fn show(connection: &Connection, key: i64, wanted: &Wanted) -> Result<SearchHit,
             conversation: ConversationId(uuid(row, 3)?),
             title: row.get(4)?,
             snippet,
+            above: Vec::new(),
+            archived: false,
         })
     })?;
     Ok(found)

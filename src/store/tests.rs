@@ -13,38 +13,12 @@ use crate::proto::{IdGen, Parameters, Part, Role, State};
 const QUICK: Options = Options { patience: Duration::from_millis(40), vfs: None, most_pages: None };
 
 fn conversation(ids: &mut IdGen) -> Conversation {
-    let row = ConversationRow {
-        id: ids.fresh(),
-        title: "A title".into(),
-        created: 1,
-        updated: 1,
-        messages: 0,
-        branches: 0,
-        unread: false,
-        running: 0,
-        model: None,
-        preset: None,
-    };
-    Conversation { row, head: None, system: None, parameters: Parameters::default(), branches: BTreeMap::new(), draft: String::new() }
+    let row = ConversationRow { title: "A title".into(), ..ConversationRow::new(ids.fresh(), 1) };
+    Conversation::new(row)
 }
 
 fn message(ids: &mut IdGen, conversation: ConversationId, text: &str) -> (NodeId, Write) {
-    let node = Node {
-        id: ids.fresh(),
-        parent: None,
-        further_parents: Vec::new(),
-        role: Role::User,
-        state: State::Sent,
-        created: 1,
-        model: None,
-        continues: None,
-        copy_of: None,
-        snippet: String::new(),
-        bytes: text.len() as u64,
-        tokens: 0,
-        run: None,
-        hidden: false,
-    };
+    let node = Node { bytes: text.len() as u64, ..Node::new(ids.fresh(), None, Role::User, State::Sent, 1) };
     (node.id, Write::Node { conversation, node, content: vec![Part::Text { text: text.into() }] })
 }
 

@@ -6,7 +6,7 @@ use rusqlite::Row;
 use uuid::Uuid;
 
 use super::fault::unreadable;
-use crate::proto::{Figure, Figures, Finish, Part, Role, Source, State};
+use crate::proto::{Facts, Figure, Figures, Finish, Part, Role, Source, State, Titled};
 
 /// A UUID in a column.
 pub(super) fn uuid(row: &Row<'_>, column: usize) -> rusqlite::Result<Uuid> {
@@ -29,6 +29,19 @@ pub(super) fn role(row: &Row<'_>, column: usize) -> rusqlite::Result<Role> {
 pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
     let word = row.get_ref(column)?.as_str()?;
     State::from_word(word).ok_or_else(|| unreadable(column, "the state", word))
+}
+
+/// A letter that is none.
+pub(super) fn unreadable_letter(column: usize) -> rusqlite::Error {
+    unreadable(column, "the letter of a mark", "")
+}
+
+pub(super) fn titled(row: &Row<'_>, column: usize) -> rusqlite::Result<Titled> {
+    let word = row.get_ref(column)?.as_str()?;
+    [Titled::Words, Titled::Model, Titled::Person]
+        .into_iter()
+        .find(|titled| titled.word() == word)
+        .ok_or_else(|| unreadable(column, "who gave the title", word))
 }
 
 /// Reasons with a word of their own. [`Finish::Other`] is `other:` and the server's word.
@@ -63,6 +76,11 @@ pub(super) fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize)
     let text = row.get_ref(column)?.as_str()?;
     serde_json::from_str(text)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error)))
+}
+
+/// A JSON value in a column that may be empty.
+pub(super) fn json_if<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+    if row.get_ref(column)?.as_str_or_null()?.is_some() { json(row, column).map(Some) } else { Ok(None) }
 }
 
 /// A count or size in a column; SQLite knows no unsigned numbers.
@@ -106,7 +124,9 @@ macro_rules! figures {
             prompt_per_s,
             tokens_per_s,
             context,
-            cost
+            cost,
+            thinking_ms,
+            thinking_tokens
         )
     };
 }
@@ -166,11 +186,13 @@ pub(super) struct PartColumns<'a> {
     pub mime: Option<&'a str>,
     pub blob: Option<&'a str>,
     pub text: &'a str,
+    /// JSON, of attachments.
+    pub facts: Option<String>,
 }
 
 /// Takes a part apart into its columns.
 pub(super) fn part_columns(part: &Part) -> PartColumns<'_> {
-    let plain = PartColumns { kind: "text", call: None, name: None, mime: None, blob: None, text: "" };
+    let plain = PartColumns { kind: "text", call: None, name: None, mime: None, blob: None, text: "", facts: None };
     match part {
         Part::Text { text } => PartColumns { text, ..plain },
         Part::Thinking { text } => PartColumns { kind: "thinking", text, ..plain },
@@ -178,22 +200,31 @@ pub(super) fn part_columns(part: &Part) -> PartColumns<'_> {
             PartColumns { kind: "tool_call", call: Some(id), name: Some(name), text: arguments, ..plain }
         }
         Part::ToolResult { id, content } => PartColumns { kind: "tool_result", call: Some(id), text: content, ..plain },
-        Part::Image { blob, mime, name } => PartColumns { kind: "image", blob: Some(blob), mime: Some(mime), name: Some(name), ..plain },
-        Part::File { blob, mime, name } => PartColumns { kind: "file", blob: Some(blob), mime: Some(mime), name: Some(name), ..plain },
+        Part::Image { blob, mime, name, facts } => {
+            PartColumns { kind: "image", blob: Some(blob), mime: Some(mime), name: Some(name), facts: written(facts), ..plain }
+        }
+        Part::File { blob, mime, name, facts } => {
+            PartColumns { kind: "file", blob: Some(blob), mime: Some(mime), name: Some(name), facts: written(facts), ..plain }
+        }
     }
 }
 
-/// Puts a part together from `kind, call, name, mime, blob, text` beginning at a column.
+fn written(facts: &Facts) -> Option<String> {
+    serde_json::to_string(facts).ok()
+}
+
+/// Puts a part together from `kind, call, name, mime, blob, text, facts` beginning at a column.
 pub(super) fn part_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Part> {
     let or_empty = |column: usize| row.get::<_, Option<String>>(column).map(Option::unwrap_or_default);
     let (call, name, mime, blob, text) = (first + 1, first + 2, first + 3, first + 4, first + 5);
+    let facts = || Ok::<_, rusqlite::Error>(json_if::<Facts>(row, first + 6)?.unwrap_or_default());
     Ok(match row.get_ref(first)?.as_str()? {
         "text" => Part::Text { text: row.get(text)? },
         "thinking" => Part::Thinking { text: row.get(text)? },
         "tool_call" => Part::ToolCall { id: or_empty(call)?, name: or_empty(name)?, arguments: row.get(text)? },
         "tool_result" => Part::ToolResult { id: or_empty(call)?, content: row.get(text)? },
-        "image" => Part::Image { blob: or_empty(blob)?, mime: or_empty(mime)?, name: or_empty(name)? },
-        "file" => Part::File { blob: or_empty(blob)?, mime: or_empty(mime)?, name: or_empty(name)? },
+        "image" => Part::Image { blob: or_empty(blob)?, mime: or_empty(mime)?, name: or_empty(name)?, facts: facts()? },
+        "file" => Part::File { blob: or_empty(blob)?, mime: or_empty(mime)?, name: or_empty(name)?, facts: facts()? },
         other => return Err(unreadable(first, "the kind of part", other)),
     })
 }

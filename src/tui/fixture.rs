@@ -59,22 +59,20 @@ pub fn backend(name: &str, kind: BackendKind, state: BackendState) -> BackendSta
         error: None,
         version: Some("0.12.6".into()),
         latency_ms: Some(1.2),
+        slow: false,
+        retry_at: None,
         discovered: false,
     }
 }
 
 pub fn row(n: u128, title: &str) -> ConversationRow {
     ConversationRow {
-        id: conversation(n),
         title: title.into(),
-        created: NOON - 3_600_000,
         updated: NOON - 60_000 * n as i64,
         messages: 6,
         branches: 2,
-        unread: false,
-        running: 0,
         model: Some(model_ref("qwen3:8b")),
-        preset: None,
+        ..ConversationRow::new(conversation(n), NOON - 3_600_000)
     }
 }
 
@@ -84,33 +82,20 @@ pub fn message(id: u128, parent: Option<u128>, role: Role, text: &str) -> (Node,
         _ => (State::Accepted, None, None),
     };
     let made = Node {
-        id: node(id),
-        parent: parent.map(node),
-        further_parents: Vec::new(),
-        role,
-        state,
-        created: NOON - 600_000 + id as i64 * 1000,
         model: by,
-        continues: None,
-        copy_of: None,
         snippet: text.lines().next().unwrap_or_default().chars().take(80).collect(),
         bytes: text.len() as u64,
         tokens: crate::core::estimate::text(text) + 5,
         run,
-        hidden: false,
+        ..Node::new(node(id), parent.map(node), role, state, NOON - 600_000 + id as i64 * 1000)
     };
     (made, vec![Part::Text { text: text.into() }])
 }
 
 pub fn run(text: &str) -> Run {
     Run {
-        id: uuid::Uuid::from_u128(7).into(),
-        model: model_ref("qwen3:8b"),
-        started: NOON - 500_000,
         finished: Some(NOON - 490_000),
         finish: Some(Finish::Stop),
-        error: None,
-        progress: Progress::default(),
         figures: Figures {
             ttft_ms: Some(Figure::measured(412.0)),
             tokens_per_s: Some(Figure::server(41.8)),
@@ -118,6 +103,7 @@ pub fn run(text: &str) -> Run {
             prompt_tokens: Some(Figure::server(120.0)),
             ..Figures::default()
         },
+        ..Run::new(uuid::Uuid::from_u128(7).into(), model_ref("qwen3:8b"), NOON - 500_000)
     }
 }
 
@@ -201,12 +187,9 @@ pub fn opened() -> Opened {
         run.model = model_ref("smollm2:135m");
     }
     let conversation = Conversation {
-        row: row(1, "quicksort in rust"),
         head: Some(node(6)),
-        system: None,
-        parameters: Parameters::default(),
         branches: [("main".to_owned(), node(6))].into(),
-        draft: String::new(),
+        ..Conversation::new(row(1, "quicksort in rust"))
     };
     Opened { seq: 10, conversation, nodes, contents }
 }

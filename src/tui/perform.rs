@@ -5,7 +5,7 @@ use super::keys;
 use super::model::{Model, Waiting};
 use super::msg::Cmd;
 use super::pane::{Intent, Outcome, chat, composer, details, models, table};
-use crate::proto::{Command, ModelRef, NodeId, Query};
+use crate::proto::{Command, ModelRef, NodeId, Order, Query, Shelf};
 
 /// Everything that an action led to.
 pub fn outcome(model: &mut Model, outcome: Outcome) {
@@ -53,7 +53,9 @@ pub fn intent(model: &mut Model, intent: Intent) {
                 model.ask(Query::Contents { conversation, nodes }, Waiting::Contents(conversation));
             }
         }
-        Intent::Rows { offset, limit } => model.ask(Query::Conversations { offset, limit, filter: None }, Waiting::Rows),
+        Intent::Rows { offset, limit } => {
+            model.ask(Query::Conversations { shelf: Shelf::All, order: Order::default(), offset, limit, filter: None }, Waiting::Rows)
+        }
         Intent::Ask { pane, query } => model.ask(query, Waiting::Pane(pane)),
         Intent::SendAnyway => action::talk::send_anyway(model),
         Intent::Theme { name, keep } => action::app::take_theme(model, &name, keep),

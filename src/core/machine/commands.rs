@@ -7,7 +7,7 @@ use crate::core::{Doc, names, parameters, prompt};
 use crate::error::{Error, Kind, Result, quoted};
 use crate::proto::{
     Ack, ClientId, Command, CommandId, Content, Conversation, ConversationId, ConversationRow, EventKind, Figures, ModelRef, Node, NodeId,
-    Opened, PresetKind, Progress, Role, Run, RunId, State, Subject, UnixMs,
+    Opened, PresetKind, Role, Run, RunId, State, Subject, Titled, UnixMs,
 };
 
 /// Longest title and branch name, in characters.
@@ -146,21 +146,11 @@ impl Machine {
             self.unsaved.insert(id);
         }
         let title = title.map(|t| name("title", &t)).transpose()?.unwrap_or_default();
-        let row = ConversationRow {
-            id,
-            title,
-            created: at,
-            updated: at,
-            messages: 0,
-            branches: 0,
-            unread: false,
-            running: 0,
-            // Whoever begins with a model begins with its preset.
-            preset: model.clone().or_else(|| self.default_model().ok()).and_then(|model| self.replica.model(&model)?.card.preset.clone()),
-            model,
-        };
-        let conversation =
-            Conversation { row: row.clone(), head: None, system, parameters: set, branches: Default::default(), draft: String::new() };
+        // Whoever begins with a model begins with its preset.
+        let preset = model.clone().or_else(|| self.default_model().ok()).and_then(|model| self.replica.model(&model)?.card.preset.clone());
+        let titled = if title.is_empty() { Titled::Words } else { Titled::Person };
+        let row = ConversationRow { title, titled, preset, model, ..ConversationRow::new(id, at) };
+        let conversation = Conversation { system, parameters: set, ..Conversation::new(row.clone()) };
         let load = Opened { seq: 0, conversation: conversation.clone(), nodes: Vec::new(), contents: Vec::new() };
         let mut writes = vec![Write::Conversation(conversation.clone())];
         let begun = Settings::of_conversation(&conversation);
@@ -247,16 +237,7 @@ impl Machine {
         let mut node = fresh(answer, under, Role::Assistant, State::Queued, at, &begun);
         node.model = Some(model.clone());
         node.continues = continues.filter(|_| continues_text);
-        node.run = Some(Run {
-            id: run,
-            model: model.clone(),
-            started: at,
-            finished: None,
-            finish: None,
-            error: None,
-            progress: Progress { since: at, ..Progress::default() },
-            figures: Figures::default(),
-        });
+        node.run = Some(Run::new(run, model.clone(), at));
         grown.node(&mut change, node, begun);
         grown.conversation.row.model = Some(model.clone());
         grown.conversation.row.running += 1;
@@ -388,7 +369,10 @@ impl Machine {
         let mut changed = before.clone();
         let mut lazy = false;
         match command {
-            Command::Rename { title, .. } => changed.row.title = name("title", &title)?,
+            Command::Rename { title, .. } => {
+                changed.row.title = name("title", &title)?;
+                changed.row.titled = Titled::Person;
+            }
             Command::SetSystem { text, .. } => changed.system = text.filter(|t| !t.trim().is_empty()),
             Command::SetParameters { changes, .. } => changed.parameters = settings::change(&changed.parameters, &changes)?,
             Command::SetPreset { preset, .. } => changed.row.preset = preset.map(|name| self.preset(&name)).transpose()?,
@@ -488,22 +472,7 @@ impl Grown {
 }
 
 fn fresh(id: NodeId, parent: Option<NodeId>, role: Role, state: State, at: UnixMs, content: &Content) -> Node {
-    let mut node = Node {
-        id,
-        parent,
-        further_parents: Vec::new(),
-        role,
-        state,
-        created: at,
-        model: None,
-        continues: None,
-        copy_of: None,
-        snippet: String::new(),
-        bytes: 0,
-        tokens: 0,
-        run: None,
-        hidden: false,
-    };
+    let mut node = Node::new(id, parent, role, state, at);
     measure(&mut node, content);
     node
 }

@@ -77,7 +77,22 @@ impl Disk {
                     None => self.branches.remove(&name),
                 };
             }
+            Write::Nodes { nodes } => {
+                for node in nodes {
+                    let known = self.nodes.iter_mut().find(|n| n.id == node.id).expect("it was written before");
+                    *known = node;
+                }
+            }
+            Write::Row(row) => {
+                if let Some(conversation) = &mut self.conversation {
+                    conversation.row = row;
+                }
+            }
             Write::DeleteConversation(_)
+            | Write::Folder(_)
+            | Write::ForgetFolder(_)
+            | Write::Op(_)
+            | Write::OpState { .. }
             | Write::Setting { .. }
             | Write::Card { .. }
             | Write::Loaded { .. }

@@ -54,19 +54,8 @@ fn leave(model: &mut Model) {
 /// A conversation that begins here: the replica has it before the host answers, so that its events apply.
 pub fn begin(model: &mut Model, id: ConversationId, system: Option<String>, parameters: Parameters, chosen: Option<ModelRef>) {
     let at = model.now().wall;
-    let row = ConversationRow {
-        id,
-        title: String::new(),
-        created: at,
-        updated: at,
-        messages: 0,
-        branches: 0,
-        unread: false,
-        running: 0,
-        model: chosen,
-        preset: None,
-    };
-    let conversation = Conversation { row, head: None, system, parameters, branches: Default::default(), draft: String::new() };
+    let row = ConversationRow { model: chosen, ..ConversationRow::new(id, at) };
+    let conversation = Conversation { system, parameters, ..Conversation::new(row) };
     model.shared.replica.docs.clear();
     model.shared.replica.docs.insert(id, Doc::new(conversation, Vec::new(), Vec::new()));
     model.shared.view.conversation = Some(id);

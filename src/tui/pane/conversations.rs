@@ -9,7 +9,7 @@ use ratatui::layout::Rect;
 use super::rows::Rows;
 use super::{Call, Cx, Intent, Outcome, Pane, PaneInfo, Subject, Title, tile};
 use crate::error::Result;
-use crate::proto::{ConversationId, ConversationRow, Query, Reply};
+use crate::proto::{ConversationId, ConversationRow, Order, Query, Reply, Shelf};
 use crate::tui::action::{Action, Scope};
 use crate::tui::format;
 use crate::tui::layout::Slot;
@@ -91,7 +91,13 @@ impl Conversations {
             return Outcome::done();
         }
         filter.asked = Some(filter.text.clone());
-        let query = Query::Conversations { offset: 0, limit: WINDOW, filter: Some(filter.text.clone()) };
+        let query = Query::Conversations {
+            shelf: Shelf::All,
+            order: Order::default(),
+            offset: 0,
+            limit: WINDOW,
+            filter: Some(filter.text.clone()),
+        };
         Intent::Ask { pane: ID, query }.into()
     }
 

@@ -181,6 +181,8 @@ fn searching_everything_leads_to_the_hit_on_its_branch() {
         role: Role::Assistant,
         created: NOON,
         snippet: "Here is a \u{e000}simple\u{e001} one.".into(),
+        above: Vec::new(),
+        archived: false,
     };
     bench.msg(Msg::Reply { tag, result: Ok(Reply::Hits(vec![hit])) });
     assert!(bench.shows("Here is a simple one."));
