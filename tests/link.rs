@@ -248,7 +248,7 @@ async fn replay(mut a: Guest, mut b: Guest, mut late: Guest, puppet: &Puppet, ac
             Act::System(n) => {
                 guest.act(Command::SetSystem { conversation, text: (n % 2 == 0).then(|| n.to_string()) }).await.unwrap();
             }
-            Act::Draft(n) => drop(guest.act(Command::SetDraft { conversation, text: n.to_string() }).await.unwrap()),
+            Act::Draft(n) => drop(guest.act(Command::SetDraft { conversation, text: n.to_string(), attached: Vec::new() }).await.unwrap()),
         }
         // Both have seen all of it before either acts.
         for guest in [&mut a, &mut b] {

@@ -58,6 +58,8 @@ async fn everything_that_is_written_is_read_back_by_the_next_process() {
     kept.system = Some("Be brief.\0 Really.".into());
     kept.parameters = Parameters(BTreeMap::from([("temperature".into(), json!(0.7)), ("stop".into(), json!(["\n", "终"]))]));
     kept.draft = "half a thou".into();
+    kept.attached =
+        vec![Part::File { blob: "ab".repeat(32), mime: "text/plain".into(), name: "notes.txt".into(), facts: Facts::default() }];
     let id = kept.row.id;
 
     let mut root = message(ids, None, Role::User, State::Accepted);

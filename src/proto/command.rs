@@ -187,9 +187,12 @@ pub enum Command {
         name: String,
         leaf: Option<NodeId>,
     },
+    /// What is written and not sent: the text, and what is attached to it.
     SetDraft {
         conversation: ConversationId,
         text: String,
+        #[serde(default)]
+        attached: Content,
     },
     /// What this client looks at. Clears unread, and decides what is sent to it: deltas of that conversation only.
     View {

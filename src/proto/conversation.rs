@@ -123,6 +123,9 @@ pub struct Conversation {
     /// What was typed and not sent.
     #[serde(default)]
     pub draft: String,
+    /// What is attached to it.
+    #[serde(default)]
+    pub attached: Content,
     /// Marks as in vim: letter → message.
     #[serde(default)]
     pub marks: BTreeMap<char, NodeId>,
@@ -144,6 +147,7 @@ impl Conversation {
             parameters: Parameters::default(),
             branches: BTreeMap::new(),
             draft: String::new(),
+            attached: Content::new(),
             marks: BTreeMap::new(),
             queue: Vec::new(),
             visited: BTreeMap::new(),

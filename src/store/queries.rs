@@ -50,7 +50,7 @@ pub(super) const ROW: &str = concat!(
 pub(super) const CONVERSATION: &str = concat!(
     "SELECT ",
     row_columns!(),
-    ", c.key, c.head, c.system, p.parameters, d.text, c.visited
+    ", c.key, c.head, c.system, p.parameters, d.text, c.visited, d.attached
       FROM conversation AS c
       JOIN parameter_version AS p ON p.key = c.parameters
       LEFT JOIN model AS m ON m.key = c.model
@@ -157,6 +157,7 @@ pub(super) fn open(connection: &mut Connection, id: ConversationId) -> Result<Op
                 parameters: json::<Parameters>(row, AFTER_ROW + 3)?,
                 branches: BTreeMap::new(),
                 draft: row.get::<_, Option<String>>(AFTER_ROW + 4)?.unwrap_or_default(),
+                attached: json_if(row, AFTER_ROW + 6)?.unwrap_or_default(),
                 marks: BTreeMap::new(),
                 queue: Vec::new(),
                 visited: json(row, AFTER_ROW + 5)?,

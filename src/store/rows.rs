@@ -116,15 +116,17 @@ fn put_conversation(connection: &Connection, conversation: &Conversation) -> Res
     folders::put_tags(connection, key, &row.tags)?;
     conversations::put_marks(connection, key, &conversation.marks)?;
     conversations::put_queue(connection, key, &conversation.queue)?;
-    if conversation.draft.is_empty() {
+    if conversation.draft.is_empty() && conversation.attached.is_empty() {
         connection.prepare_cached("DELETE FROM draft WHERE conversation = ?1")?.execute([key])?;
     } else {
+        let attached = (!conversation.attached.is_empty()).then(|| serde_json::to_string(&conversation.attached).unwrap_or_default());
         connection
             .prepare_cached(
-                "INSERT INTO draft (conversation, text) VALUES (?1, ?2)
-                 ON CONFLICT (conversation) DO UPDATE SET text = excluded.text WHERE text <> excluded.text",
+                "INSERT INTO draft (conversation, text, attached) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (conversation) DO UPDATE SET text = excluded.text, attached = excluded.attached
+                 WHERE text <> excluded.text OR attached IS NOT excluded.attached",
             )?
-            .execute(params![key, conversation.draft])?;
+            .execute(params![key, conversation.draft, attached])?;
     }
     Ok(())
 }

@@ -215,6 +215,11 @@ impl Machine {
             if doc.node(id).is_some() {
                 return Err(Error::new(Kind::Usage, "This message was sent already."));
             }
+            // Any other draft is still being written: on another screen, or put aside for an edit.
+            if text == grown.conversation.draft {
+                grown.conversation.draft.clear();
+                grown.conversation.attached.clear();
+            }
             messages = prompt::messages(doc, system, parent, Some(&text));
             let node = fresh(id, parent, Role::User, State::Sent, at, &content);
             grown.node(&mut change, node, content);
@@ -241,7 +246,6 @@ impl Machine {
         grown.node(&mut change, node, begun);
         grown.conversation.row.model = Some(model.clone());
         grown.conversation.row.running += 1;
-        grown.conversation.draft.clear();
         let parameters = settings.parameters();
         change.writes.push(Write::Used {
             node: answer,
@@ -377,8 +381,9 @@ impl Machine {
             Command::SetParameters { changes, .. } => changed.parameters = settings::change(&changed.parameters, &changes)?,
             Command::SetPreset { preset, .. } => changed.row.preset = preset.map(|name| self.preset(&name)).transpose()?,
             Command::SetModel { model, .. } => changed.row.model = Some(model),
-            Command::SetDraft { text, .. } => {
+            Command::SetDraft { text, attached, .. } => {
                 changed.draft = text;
+                changed.attached = attached;
                 lazy = true;
             }
             _ => {}

@@ -59,6 +59,9 @@ CREATE TABLE mark (
     PRIMARY KEY (conversation, letter)
 ) STRICT, WITHOUT ROWID;
 
+-- What is attached to a draft, as JSON (`proto::Content`); NULL: nothing.
+ALTER TABLE draft ADD COLUMN attached TEXT;
+
 -- Prompts that wait (`proto::Queued`), in their order.
 CREATE TABLE prompt_queue (
     conversation INTEGER NOT NULL REFERENCES conversation (key) ON DELETE CASCADE,

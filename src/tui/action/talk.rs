@@ -65,7 +65,7 @@ pub fn save_draft(model: &mut Model) {
     }
     model.draft.saved.clone_from(&text);
     match model.shared.view.conversation {
-        Some(conversation) => model.post(Command::SetDraft { conversation, text }),
+        Some(conversation) => model.post(Command::SetDraft { conversation, text, attached: Vec::new() }),
         None => model.post(Command::SetSetting { key: "draft".to_owned(), value: Value::from(text) }),
     }
 }

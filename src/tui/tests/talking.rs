@@ -227,7 +227,7 @@ fn drafts_are_saved_after_a_moment_and_come_back() {
     assert!(bench.posted().iter().all(|c| !matches!(c, Command::SetDraft { .. })), "not with every key");
     assert!(bench.model.deadline().is_some());
     bench.wait(1500).msg(Msg::Tick);
-    assert!(bench.posted().contains(&Command::SetDraft { conversation: conversation(1), text: "not sent".into() }));
+    assert!(bench.posted().contains(&Command::SetDraft { conversation: conversation(1), text: "not sent".into(), attached: Vec::new() }));
     let mut other = opened();
     other.conversation.row = row(2, "release notes");
     other.conversation.draft = "the other draft".into();
