@@ -63,6 +63,8 @@ const ROOMS: &[Room] = &[
 const DOORS: &[(&str, &str)] = &[
     // The in-process constructor of Client is the one place where client and host meet.
     ("client/local.rs", "host"),
+    // What a file would add to a prompt is estimated where it is read.
+    ("client/attach.rs", "core"),
 ];
 
 /// Third-party crates that have one home. Test code may use them anywhere.
@@ -73,6 +75,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("tui_textarea", &["tui/"], "only the screen edits text"),
     ("terminal_colorsaurus", &["tui/", "cli/doctor"], "only the screen talks to the terminal"),
     ("arboard", &["tui/"], "only the screen copies"),
+    ("image", &["client/attach", "host/"], "pictures are measured where they are attached and scaled where they are sent"),
     ("syntect", &["tui/"], "only the screen highlights"),
     ("two_face", &["tui/"], "only the screen highlights"),
     ("pulldown_cmark", &["tui/"], "only the screen reads Markdown"),

@@ -5,11 +5,12 @@
 //! when the host dies in between: commands in flight are sent again with the same ids, and count once.
 //!
 //! - [`remote`]: WebSocket over a Unix socket or TCP. [`local`]: a host in this process, through the same frames.
-//! - [`start`]: the host of this user's data folder, started when none runs.
+//! - [`start`]: the host of this user's data folder, started when none runs. [`attach`]: files that go to it with a message.
 //!
 //! A client that wants the deltas of a conversation posts `View` first and asks `Open` second: what comes between is then in the
 //! opened conversation.
 
+pub mod attach;
 mod link;
 pub mod local;
 pub mod remote;

@@ -8,6 +8,21 @@ use crate::proto::{Part, content_text};
 /// Tokens that a chat template adds around each message (role markers, separators).
 pub const PER_MESSAGE: u32 = 5;
 
+/// Tokens around an attached text: its name and its fences.
+pub const PER_FILE: u32 = 12;
+
+/// Pixels of a picture's longer side that are sent at most; no model is known to see more.
+pub const LONGEST_SIDE: u32 = 1568;
+
+/// Tokens of a picture of so many pixels, which are sent scaled. Models differ widely: this is how Anthropic counts, others stay below.
+#[must_use]
+pub fn picture(width: u32, height: u32) -> u32 {
+    let (long, short) = (u64::from(width.max(height)).max(1), u64::from(width.min(height)));
+    let most = u64::from(LONGEST_SIDE);
+    let (long, short) = if long > most { (most, short * most / long) } else { (long, short) };
+    u32::try_from((long * short).div_ceil(750)).unwrap_or(u32::MAX).clamp(1, 1600)
+}
+
 /// Tokens of a text, estimated.
 #[must_use]
 pub fn text(text: &str) -> u32 {
@@ -26,7 +41,7 @@ pub fn text(text: &str) -> u32 {
     u32::try_from(quarters.div_ceil(50)).unwrap_or(u32::MAX)
 }
 
-/// Tokens that a message adds to a prompt: its text and tool traffic, not its thinking.
+/// Tokens that a message adds to a prompt: its text, attachments and tool traffic, not its thinking.
 #[must_use]
 pub fn content(parts: &[Part]) -> u32 {
     let mut tokens = PER_MESSAGE + text(&content_text(parts));
@@ -34,7 +49,8 @@ pub fn content(parts: &[Part]) -> u32 {
         match part {
             Part::ToolCall { name, arguments, .. } => tokens += text(name) + text(arguments),
             Part::ToolResult { content, .. } => tokens += text(content),
-            Part::Text { .. } | Part::Thinking { .. } | Part::Image { .. } | Part::File { .. } => {}
+            Part::Image { facts, .. } | Part::File { facts, .. } => tokens = tokens.saturating_add(facts.tokens),
+            Part::Text { .. } | Part::Thinking { .. } => {}
         }
     }
     tokens
@@ -56,6 +72,12 @@ mod tests {
             let guess = text(sample);
             assert!(guess.abs_diff(counted) * 3 <= counted.max(guess), "{sample}: {guess} for {counted}");
         }
+    }
+
+    #[test]
+    fn pictures_count_by_what_is_sent_of_them() {
+        let counted: Vec<u32> = [(1, 1), (750, 100), (1568, 1568), (8000, 6000), (6000, 8), (0, 0)].map(|(w, h)| picture(w, h)).into();
+        assert_eq!(counted, [1, 100, 1600, 1600, 5, 1]);
     }
 
     #[test]
