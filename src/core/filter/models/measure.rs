@@ -1,6 +1,7 @@
-//! Figures that a filter compares: their units, and ranges of them.
+//! Figures of models that a filter compares, and their units.
 
-use super::Candidate;
+use super::{Candidate, Range};
+use crate::core::filter::language;
 
 /// A figure of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,23 +19,6 @@ pub(super) enum Measure {
     Speed,
     /// Milliseconds.
     Ttft,
-}
-
-/// From one figure to another; the ends belong to it unless they are `open`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Range {
-    pub least: Option<(f64, bool)>,
-    pub most: Option<(f64, bool)>,
-}
-
-impl Range {
-    /// Any figure that is known.
-    pub const ANY: Self = Self { least: None, most: None };
-
-    pub fn holds(self, value: f64) -> bool {
-        self.least.is_none_or(|(least, open)| if open { value > least } else { value >= least })
-            && self.most.is_none_or(|(most, open)| if open { value < most } else { value <= most })
-    }
 }
 
 impl Measure {
@@ -67,29 +51,7 @@ impl Measure {
 
     /// Reads `<8G`, `>=4G`, `4G..8G`, `*`, or a bare figure. `Ok(None)`: nothing is written yet.
     pub fn read(self, text: &str) -> Result<Option<Range>, String> {
-        if text == "*" {
-            return Ok(Some(Range::ANY));
-        }
-        if let Some((from, to)) = text.split_once("..") {
-            let least = if from.is_empty() { None } else { Some((self.figure(from)?, false)) };
-            let most = if to.is_empty() { None } else { Some((self.figure(to)?, false)) };
-            return Ok((least.is_some() || most.is_some()).then_some(Range { least, most }));
-        }
-        let sign = text.len() - text.trim_start_matches(['<', '>', '=']).len();
-        let (sign, rest) = text.split_at(sign);
-        if rest.trim().is_empty() && matches!(sign, "" | "<" | ">" | "=" | "<=" | ">=" | "==") {
-            return Ok(None);
-        }
-        let figure = self.figure(rest)?;
-        let range = match sign {
-            "<" => Range { least: None, most: Some((figure, true)) },
-            "<=" | "=<" => Range { least: None, most: Some((figure, false)) },
-            ">" => Range { least: Some((figure, true)), most: None },
-            ">=" | "=>" => Range { least: Some((figure, false)), most: None },
-            "" | "=" | "==" => self.about(figure, sign.is_empty()),
-            _ => return Err(format!("`{sign}` compares nothing: there are < <= > >= = and FROM..TO.")),
-        };
-        Ok(Some(range))
+        Range::read(text, |text| self.figure(text), |figure, bare| self.about(figure, bare))
     }
 
     /// What a figure without a sign means.
@@ -101,30 +63,26 @@ impl Measure {
             Self::Size | Self::Memory | Self::Speed | Self::Ttft => {
                 Range { least: Some((figure * 0.95, false)), most: Some((figure * 1.05, false)) }
             }
-            _ => Range { least: Some((figure, false)), most: Some((figure, false)) },
+            _ => Range::only(figure),
         }
     }
 
     /// A figure with its unit.
     fn figure(self, text: &str) -> Result<f64, String> {
-        let text = text.trim();
-        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
-        let (number, unit) = text.split_at(digits);
-        let unit = unit.trim().to_ascii_lowercase();
-        let factor = match self {
-            Self::Size | Self::Memory => bytes(&unit),
-            Self::Context => match unit.as_str() {
+        let factor = |unit: &str| match self {
+            Self::Size | Self::Memory => bytes(unit),
+            Self::Context => match unit {
                 "" => Some(1.0),
                 "k" => Some(1024.0),
                 "m" => Some(1024.0 * 1024.0),
                 _ => None,
             },
-            Self::Runs | Self::Speed => match unit.as_str() {
+            Self::Runs | Self::Speed => match unit {
                 "" => Some(1.0),
                 "k" => Some(1000.0),
                 _ => None,
             },
-            Self::Used => match unit.as_str() {
+            Self::Used => match unit {
                 "s" => Some(1.0),
                 "m" | "min" => Some(60.0),
                 "h" => Some(3600.0),
@@ -133,15 +91,13 @@ impl Measure {
                 "y" => Some(365.0 * 86_400.0),
                 _ => None,
             },
-            Self::Ttft => match unit.as_str() {
+            Self::Ttft => match unit {
                 "ms" => Some(1.0),
                 "" | "s" => Some(1000.0),
                 _ => None,
             },
         };
-        let (what, how) = self.told();
-        let wrong = || format!("{} is not {what}: write {how}.", crate::error::quoted(text));
-        number.parse::<f64>().ok().zip(factor).map(|(number, factor)| number * factor).ok_or_else(wrong)
+        language::figure(text, factor, self.told())
     }
 }
 

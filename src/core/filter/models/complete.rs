@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::parse::{tokens, word};
+use super::parse::word;
 use super::{Field, Flag, KINDS, STATES, Sort, WORDS, state_word};
+use crate::core::filter::language::{Half, going_on, quote};
 use crate::proto::ModelInfo;
 
 /// The values that there are among some models.
@@ -41,16 +42,10 @@ impl Known {
 /// What may stand in place of the text from a byte on, with what it is, given what stands before the cursor.
 #[must_use]
 pub fn complete(before: &str, known: &Known) -> (usize, Vec<(String, String)>) {
-    let last = tokens(before).pop().filter(|token| token.at.end == before.len());
-    let Some(token) = last else { return (before.len(), keys("")) };
-    let typed = &before[token.at.start + usize::from(token.not)..];
-    let start = token.at.start + usize::from(token.not);
-    let Some((key, value)) = token.split() else { return (start, keys(&typed.to_lowercase())) };
-    let Some(word) = word(key) else { return (start, keys(&key.to_lowercase())) };
-    // The last of a list is completed; what stands before it stays.
-    let done = value.rfind(',').map_or(0, |comma| comma + 1);
-    let part = value[done..].trim_start_matches('=').to_lowercase();
-    let head = format!("{key}:{}", &value[..done]);
+    let Some(half) = Half::of(before) else { return (before.len(), keys("")) };
+    let start = half.start;
+    let Some((key, value)) = half.split else { return (start, keys(&half.typed.to_lowercase())) };
+    let Some(word) = word(&key) else { return (start, keys(&key.to_lowercase())) };
     let of = |set: &BTreeSet<String>| -> Vec<(String, &'static str)> { set.iter().map(|value| (quote(value), "")).collect() };
     let values: Vec<(String, &'static str)> = match word.sort {
         Sort::State => STATES.iter().map(|state| (state_word(*state).to_owned(), "")).collect(),
@@ -70,23 +65,10 @@ pub fn complete(before: &str, known: &Known) -> (usize, Vec<(String, String)>) {
         }
         Sort::Measure(_) => Vec::new(),
     };
-    let fits = |value: &str| {
-        let value = value.trim_matches('"').to_lowercase();
-        value.contains(&part) && value != part
-    };
-    let begins = |value: &str| !value.trim_matches('"').to_lowercase().starts_with(&part);
-    let mut values: Vec<(String, &'static str)> = values.into_iter().filter(|(value, _)| fits(value)).collect();
-    values.sort_by_key(|(value, _)| begins(value));
-    (start, values.into_iter().map(|(value, about)| (format!("{head}{value}"), about.to_owned())).collect())
+    (start, going_on(&key, &value, values))
 }
 
 fn keys(typed: &str) -> Vec<(String, String)> {
     let fits = WORDS.iter().filter(|word| word.key.starts_with(typed) || word.also.iter().any(|also| also.starts_with(typed)));
     fits.map(|word| (format!("{}:", word.key), format!("{}, as {}", word.about, word.example))).collect()
-}
-
-/// In quotes where it could not stand without.
-fn quote(value: &str) -> String {
-    let plain = !value.chars().any(|c| c.is_whitespace() || matches!(c, ',' | '"'));
-    if plain { value.to_owned() } else { format!("\"{}\"", value.replace('"', "")) }
 }

@@ -1,66 +1,13 @@
 //! From a text to a [`Filter`].
 
 use super::{Field, Filter, Flag, KINDS, Problem, STATES, Sort, Term, Test, WORDS, Wanted, Word, state_word};
+use crate::core::filter::language::{Token, Wrong, list, tokens};
 use crate::error::{nearest, quoted};
-
-/// A piece of the text between spaces.
-pub(super) struct Token {
-    pub at: std::ops::Range<usize>,
-    pub not: bool,
-    /// Without its quotes.
-    text: String,
-    /// Where in `text` the part after the key begins, when a sign of one stands in it outside of quotes.
-    key: Option<(usize, usize)>,
-    /// Something of it stood in quotes.
-    quoted: bool,
-}
-
-/// The pieces of a text. A quote that is not closed reaches to the end.
-pub(super) fn tokens(text: &str) -> Vec<Token> {
-    let mut out: Vec<Token> = Vec::new();
-    let mut open: Option<Token> = None;
-    let mut inside = false;
-    for (at, c) in text.char_indices() {
-        if c.is_whitespace() && !inside {
-            out.extend(open.take());
-            continue;
-        }
-        let begins = open.is_none();
-        let token = open.get_or_insert_with(|| Token { at: at..at, not: false, text: String::new(), key: None, quoted: false });
-        token.at.end = at + c.len_utf8();
-        match c {
-            '"' => {
-                inside = !inside;
-                token.quoted = true;
-            }
-            '-' | '!' if begins => token.not = true,
-            ':' if !inside && token.key.is_none() && !token.quoted => {
-                token.key = Some((token.text.len(), token.text.len() + 1));
-                token.text.push(c);
-            }
-            '<' | '>' | '=' if !inside && token.key.is_none() && !token.quoted => {
-                token.key = Some((token.text.len(), token.text.len()));
-                token.text.push(c);
-            }
-            c => token.text.push(c),
-        }
-    }
-    out.extend(open);
-    out
-}
 
 /// The key of that name.
 pub(super) fn word(key: &str) -> Option<&'static Word> {
     let key = key.to_lowercase();
     WORDS.iter().find(|word| word.key == key || word.also.contains(&key.as_str()))
-}
-
-impl Token {
-    /// Its key as typed, and what follows; `None`: it is text.
-    pub fn split(&self) -> Option<(&str, &str)> {
-        let (end, value) = self.key.filter(|(end, _)| *end > 0)?;
-        Some((&self.text[..end], &self.text[value..]))
-    }
 }
 
 pub(super) fn parse(text: &str) -> Filter {
@@ -74,8 +21,6 @@ pub(super) fn parse(text: &str) -> Filter {
     }
     filter
 }
-
-type Wrong = (String, Option<String>);
 
 /// What a piece asks for; `None`: nothing yet.
 fn test(token: &Token) -> Result<Option<Test>, Wrong> {
@@ -105,11 +50,6 @@ fn bare(token: &Token) -> Option<Test> {
     (!word.is_empty()).then_some(Test::Text { word, exact: token.quoted })
 }
 
-/// The values of a list, without those that are not written yet.
-fn list(value: &str) -> impl Iterator<Item = &str> {
-    value.split(',').map(str::trim).filter(|value| !value.is_empty())
-}
-
 fn states(value: &str) -> Result<Option<Test>, Wrong> {
     let mut wanted = Vec::new();
     for value in list(value) {
@@ -131,21 +71,7 @@ fn states(value: &str) -> Result<Option<Test>, Wrong> {
 }
 
 fn fields(field: Field, value: &str, quoted_value: bool) -> Result<Option<Test>, Wrong> {
-    let read = |value: &str| {
-        let lower = value.to_lowercase();
-        match lower.strip_prefix('=') {
-            _ if lower == "*" => Wanted::Any,
-            Some(whole) => Wanted::Whole(whole.trim().to_owned()),
-            None if quoted_value => Wanted::Whole(lower),
-            None => Wanted::Part(lower),
-        }
-    };
-    // A name in quotes may have a comma in it.
-    let any: Vec<Wanted> = match quoted_value {
-        true if !value.trim().is_empty() => vec![read(value.trim())],
-        true => Vec::new(),
-        false => list(value).filter(|value| *value != "=").map(read).collect(),
-    };
+    let any = Wanted::read(value, quoted_value);
     if field == Field::Kind {
         for wanted in &any {
             let (Wanted::Part(kind) | Wanted::Whole(kind)) = wanted else { continue };
