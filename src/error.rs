@@ -84,6 +84,9 @@ pub struct Error {
     /// When the server said how long to wait, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// Waiting does not mend it: asked again, it fails again (a spent quota, too little memory).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lasting: bool,
 }
 
 /// What fallible functions of arbour return.
@@ -91,7 +94,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hints: Vec::new(), cause: None, retry_after_ms: None }
+        Self { kind, message: message.into(), hints: Vec::new(), cause: None, retry_after_ms: None, lasting: false }
     }
 
     /// Adds a sentence that says what to do.

@@ -275,7 +275,8 @@ fn no_save_leaves_nothing() {
 
 #[test]
 fn a_server_that_refuses_is_exit_1_with_its_reason() {
-    let (server, home) = stage(Script::refuses(500, "the cat sat on it"));
+    let server = Scripted::start(Dialect::LlamaServer, Script::refuses(500, "the cat sat on it"));
+    let home = Home::with_backend_once("llama-server", &server.url());
     let said = home.run(&["ask", "hi"]);
     assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
     assert!(said.err.starts_with("arbour: ") && said.err.contains("the cat sat on it"), "{said:?}");
@@ -283,6 +284,19 @@ fn a_server_that_refuses_is_exit_1_with_its_reason() {
     let said = home.run(&["ask", "hi"]);
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.err.contains('7'), "how long to wait: {said:?}");
+}
+
+#[test]
+fn a_server_that_fails_once_is_asked_again_before_its_first_word() {
+    let (server, home) = stage(Script::says("here I am"));
+    server.queue(Script::refuses(503, "not now"));
+    let said = home.run(&["ask", "--json", "hi"]).ok();
+    assert_eq!((said.json()["text"].as_str(), said.err.as_str()), (Some("here I am"), ""), "{said:?}");
+    let run = &said.json()["run"];
+    assert_eq!(run["failed_attempts"][0]["error"]["kind"], json!("server"), "{run}");
+    let states: Vec<&str> = run["timeline"].as_array().expect("states").iter().filter_map(|entry| entry["state"].as_str()).collect();
+    assert_eq!((states.first(), states.last()), (Some(&"queued"), Some(&"done")), "{states:?}");
+    assert_eq!(server.chats().len(), 2);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "host/again.rs"]
+mod again;
 #[path = "downloads/host.rs"]
 mod downloads;
 #[path = "host/fitting.rs"]

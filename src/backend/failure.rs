@@ -101,7 +101,7 @@ impl Who {
                 if spent { format!("The quota of {name} is spent.") } else { format!("{name} gets too many requests right now.") };
             let hint =
                 if spent { "Waiting does not help: look at the account's plan and billing." } else { "Wait a little and ask again." };
-            Error::new(Kind::RateLimited, message).hint(hint)
+            Error { lasting: spent, ..Error::new(Kind::RateLimited, message).hint(hint) }
         } else if status == 529 || complaint.word.as_deref() == Some("overloaded_error") {
             Error::new(Kind::RateLimited, format!("{name} is overloaded right now.")).hint("Wait a little and ask again.")
         } else if complaint.word.as_deref() == Some("rate_limit_error") {
@@ -117,8 +117,9 @@ impl Who {
             Error::new(Kind::ModelMissing, format!("{name} has not loaded {model_name}."))
                 .hint(format!("Start it: {name} is a router that loads none by itself."))
         } else if complaint.is_memory() {
-            Error::new(Kind::Server, format!("{name} has not enough memory for {model_name}."))
-                .hint("Stop another model, choose a smaller one, or load it with less context.")
+            let error = Error::new(Kind::Server, format!("{name} has not enough memory for {model_name}."))
+                .hint("Stop another model, choose a smaller one, or load it with less context.");
+            Error { lasting: true, ..error }
         } else if complaint.text.contains("does not support thinking") {
             Error::new(Kind::BadRequest, format!("{model_name} cannot think.")).hint("`:set thinking default` asks it without.")
         } else if status == 501 {

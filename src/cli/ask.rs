@@ -227,7 +227,7 @@ impl Asked {
                     (false, true) => hung_up = true,
                     (false, false) => return self.interrupt(session, signals, out, tail).await,
                 },
-                _ = look.tick() => {}
+                _ = look.tick() => status.tick(),
                 step = session.next(), if unwatched || out.waiting.is_empty() => match step? {
                     Step::Event(event) => match event.kind {
                         EventKind::Delta { node, kind, at, text, .. } if node == self.answer => match tail.take(kind, at, &text) {

@@ -246,6 +246,10 @@ pub fn run(run: &Run) -> Value {
     out.insert("finished".to_owned(), run.finished.map_or(Value::Null, time));
     out.insert("finish".to_owned(), run.finish.as_ref().map_or(Value::Null, finish));
     out.insert("error".to_owned(), run.error.as_ref().map_or(Value::Null, error));
+    let timeline: Vec<Value> = run.timeline.iter().map(|(state, at)| json!({ "state": state.word(), "at": time(*at) })).collect();
+    out.insert("timeline".to_owned(), Value::Array(timeline));
+    let failed: Vec<Value> = run.failed.iter().map(|failed| json!({ "at": time(failed.at), "error": error(&failed.error) })).collect();
+    out.insert("failed_attempts".to_owned(), Value::Array(failed));
     let mut sources = Map::new();
     for (name, figure) in figures(&run.figures) {
         out.insert(name.clone(), figure.as_ref().map_or(Value::Null, |(value, _)| number(*value)));
@@ -348,6 +352,8 @@ mod tests {
         assert!(got.as_object().is_some_and(|o| o.contains_key("prompt_tokens")), "unknown is null, not absent");
         assert_eq!((&got["sources"]["ttft_ms"], &got["sources"]["completion_tokens"]), (&json!("measured"), &json!("server")));
         assert_eq!((&got["finish"], &got["finished"]), (&json!("host_stopped"), &Value::Null));
+        assert_eq!(got["timeline"], json!([{ "state": "queued", "at": "1970-01-01T00:00:00.000Z" }]));
+        assert_eq!(got["failed_attempts"], json!([]));
     }
 
     #[test]

@@ -5,19 +5,21 @@ use std::io::{IsTerminal as _, Write as _};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::plain;
-use crate::proto::{Download, DownloadState, Layer, ModelRef, Progress, State};
+use crate::proto::{Download, DownloadState, Layer, ModelRef, Progress, State, UnixMs};
 use crate::sanitise;
 
 pub struct StatusLine {
     terminal: bool,
     shown: String,
+    /// What counts down on the line.
+    waits: Option<(ModelRef, Progress)>,
 }
 
 impl StatusLine {
     pub fn new() -> Self {
         // A dumb terminal cannot take a line back.
         let terminal = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        Self { terminal, shown: String::new() }
+        Self { terminal, shown: String::new(), waits: None }
     }
 
     /// Whether anybody sees it.
@@ -27,7 +29,15 @@ impl StatusLine {
 
     /// Shows what a run is doing.
     pub fn phase(&mut self, model: &ModelRef, state: State, progress: &Progress) {
-        self.show(&format!("{}  {}", model.model, phase(state, progress)));
+        self.waits = progress.retry_at.map(|_| (model.clone(), progress.clone()));
+        self.show(&format!("{}  {}", model.model, phase(state, progress, jiff::Timestamp::now().as_millisecond())));
+    }
+
+    /// A moment has gone by: what counts down goes on.
+    pub fn tick(&mut self) {
+        if let Some((model, progress)) = self.waits.take() {
+            self.phase(&model, State::Connecting, &progress);
+        }
     }
 
     /// Shows a line in place of the one before.
@@ -48,6 +58,7 @@ impl StatusLine {
 
     /// Takes the line away.
     pub fn clear(&mut self) {
+        self.waits = None;
         if !self.shown.is_empty() {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
             self.shown.clear();
@@ -68,14 +79,22 @@ impl Drop for StatusLine {
 }
 
 /// What a run is doing, as the screen words it.
-fn phase(state: State, progress: &Progress) -> String {
+fn phase(state: State, progress: &Progress, now: UnixMs) -> String {
     let count = match (progress.done, progress.total) {
         (Some(done), Some(total)) => Some((done, total)),
         _ => None,
     };
     match (state, count) {
         (State::Queued, _) => "queued".to_owned(),
-        (State::Connecting, _) => "connecting…".to_owned(),
+        (State::Connecting, _) => match progress.retry_at {
+            Some(at) => {
+                let left = u64::try_from((at - now).max(0)).unwrap_or(0).div_ceil(1000);
+                let when = if left > 0 { format!("again in {left} s") } else { "again now".to_owned() };
+                format!("connecting… {}, {when}", progress.why)
+            }
+            None if progress.attempt > 1 => format!("connecting… attempt {} of {}", progress.attempt, progress.attempts),
+            None => "connecting…".to_owned(),
+        },
         (State::Waiting, _) => match progress.ahead {
             Some(ahead) if ahead > 0 => format!("waiting, {ahead} ahead"),
             _ => "waiting…".to_owned(),
@@ -128,11 +147,16 @@ mod tests {
     #[test]
     fn phases_are_worded_with_what_is_known() {
         let progress = |done, total| Progress { done: Some(done), total: Some(total), ..Progress::default() };
-        assert_eq!(phase(State::Loading, &progress(430, 1000)), "loading model 43 %");
-        assert_eq!(phase(State::Loading, &progress(1, 0)), "loading model…");
-        assert_eq!(phase(State::Reading, &progress(1204, 2980)), "reading prompt 1204/2980");
-        assert_eq!(phase(State::Waiting, &Progress { ahead: Some(2), ..Progress::default() }), "waiting, 2 ahead");
-        assert_eq!(phase(State::Thinking, &Progress::default()), "thinking…");
+        assert_eq!(phase(State::Loading, &progress(430, 1000), 0), "loading model 43 %");
+        assert_eq!(phase(State::Loading, &progress(1, 0), 0), "loading model…");
+        assert_eq!(phase(State::Reading, &progress(1204, 2980), 0), "reading prompt 1204/2980");
+        assert_eq!(phase(State::Waiting, &Progress { ahead: Some(2), ..Progress::default() }, 0), "waiting, 2 ahead");
+        let again = Progress { attempt: 2, attempts: 5, why: "refused".to_owned(), ..Progress::default() };
+        assert_eq!(phase(State::Connecting, &again, 0), "connecting… attempt 2 of 5");
+        let waits = Progress { retry_at: Some(9_100), ..again };
+        assert_eq!(phase(State::Connecting, &waits, 5_500), "connecting… refused, again in 4 s");
+        assert_eq!(phase(State::Connecting, &waits, 9_100), "connecting… refused, again now");
+        assert_eq!(phase(State::Thinking, &Progress::default(), 0), "thinking…");
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct Config {
     /// How long a host without clients and work waits before it ends.
     pub linger: Duration,
     pub osc52: Osc52,
+    /// How often an answer is asked for again by itself, when an attempt fails before its first token; 0: never.
+    pub retries: u32,
     /// Downloads that go on at once.
     pub pulls: usize,
     pub backends: Vec<Backend>,
@@ -63,6 +65,9 @@ impl Default for Config {
             enter: Enter::Send,
             linger: Duration::from_secs(60),
             osc52: Osc52::Auto,
+            // With pauses that double from a second this is about 15 seconds: a server that restarts, or a network that comes back, is
+            // there again by then; whoever waits longer wants to be told why.
+            retries: 4,
             pulls: 2,
             backends: Vec::new(),
             embedded: Embedded::default(),

@@ -9,7 +9,7 @@ use crate::error::{Error, nearest, quoted};
 use crate::proto::BackendKind;
 
 const TOP: &[&str] =
-    &["theme", "keymap", "discover", "escape", "enter", "linger", "osc52", "pulls", "backend", "embedded", "starter", "host"];
+    &["theme", "keymap", "discover", "escape", "enter", "linger", "osc52", "retries", "pulls", "backend", "embedded", "starter", "host"];
 const BACKEND: &[&str] = &["name", "kind", "url", "api_key"];
 const EMBEDDED: &[&str] = &["models", "hub", "hub_mirrors", "hub_token"];
 const STARTER: &[&str] = &["source", "mirrors"];
@@ -60,6 +60,7 @@ impl Reader<'_> {
                     let words = [("auto", Osc52::Auto), ("raw", Osc52::Raw), ("tmux", Osc52::Tmux), ("off", Osc52::Off)];
                     config.osc52 = self.word(entry, &words).unwrap_or(config.osc52);
                 }
+                "retries" => config.retries = self.count(entry, 0, 20).and_then(|n| u32::try_from(n).ok()).unwrap_or(config.retries),
                 "pulls" => config.pulls = self.count(entry, 1, 16).unwrap_or(config.pulls),
                 "backend" => self.backends(entry, &mut config.backends),
                 "embedded" => config.embedded = self.embedded(entry),

@@ -31,6 +31,7 @@ escape = "jj"
 enter = "newline"
 linger = "5m"
 osc52 = "tmux"
+retries = 2
 pulls = 3
 [[backend]]
 name = "workstation"
@@ -63,6 +64,7 @@ token_file = "~/token"
         enter: Enter::Newline,
         linger: Duration::from_secs(300),
         osc52: Osc52::Tmux,
+        retries: 2,
         pulls: 3,
         backends: vec![
             Backend {

@@ -15,6 +15,7 @@ pub mod names;
 pub mod parameters;
 pub mod prompt;
 mod replica;
+pub mod retry;
 pub mod settings;
 mod tree;
 pub mod undo;

@@ -251,6 +251,7 @@ impl Replica {
                     if run.progress.since == 0 {
                         run.progress.since = at;
                     }
+                    run.enter(*state, run.progress.since);
                 }
                 Touched::Node(id, *node)
             }

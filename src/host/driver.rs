@@ -388,7 +388,14 @@ impl Host {
 
     async fn run_news(&mut self, node: NodeId, news: News) {
         let input = match news {
-            News::Update(Update::Phase(state, progress)) => Input::Phase { node, state, progress },
+            News::Update(Update::Phase(state, progress)) => {
+                self.runs.pauses(node, None);
+                Input::Phase { node, state, progress }
+            }
+            News::Again(failed, progress) => {
+                self.pauses(node, &failed.error);
+                Input::Again { node, failed, progress }
+            }
             News::Update(Update::Delta(kind, text)) => Input::Delta { node, kind, text },
             News::Update(Update::ToolCall { id, name, arguments }) => Input::ToolCall { node, id, name, arguments },
             News::Update(Update::Figures(figures)) => Input::Figures { node, figures },

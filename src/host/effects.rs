@@ -87,6 +87,7 @@ impl Host {
             | Command::Watch { .. }
             | Command::SetDraft { .. }
             | Command::Stop { .. }
+            | Command::TryNow { .. }
             | Command::StartModel { .. }
             | Command::StopModel { .. }
             | Command::Refresh
@@ -265,7 +266,8 @@ impl Host {
             conversation: start.conversation.to_string(),
         };
         self.sent(node, request.clone());
-        let work = Work { node, backend, request, accepted: Instant::now(), inbox: self.inbox.clone() };
+        let (retries, inbox) = (self.options.retries, self.inbox.clone());
+        let work = Work { node, backend, request, accepted: Instant::now(), retries, inbox };
         let task = self.runs.begin(work);
         self.spawn(Whose::Run(node), task);
         self.mind_again(&start.model);

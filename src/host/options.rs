@@ -51,6 +51,8 @@ pub struct HostOptions {
     pub pulls: usize,
     /// How long it waits after the last client has left with nothing going on.
     pub linger: Duration,
+    /// How often an answer is asked for again by itself, when an attempt fails before its first token.
+    pub retries: u32,
     /// A load that tells nothing for so long is mentioned; again after twice as long.
     pub quiet: Duration,
     /// Somebody is about to listen for it (the daemon). Else nobody can attach from outside, and the lock says so at once.
@@ -115,6 +117,7 @@ impl HostOptions {
             hub_token: hub_token.unwrap_or_else(|| ApiKey::Env(HUB_TOKEN.to_owned())),
             pulls: config.pulls.max(1),
             linger: config.linger,
+            retries: config.retries,
             quiet: QUIET,
             listens: false,
             kept: false,

@@ -40,6 +40,7 @@ impl Host {
                 Ok(None) => return,
                 Err(error) => Err(error),
             },
+            Command::TryNow { conversation, node } => self.try_now(conversation, node),
             Command::Refresh => return self.refresh(seat, id),
             Command::StartModel { model, parameters } => {
                 let act = self.start_with(&model, &parameters);

@@ -9,11 +9,12 @@ use super::driver::{Host, Whose};
 use super::options::Configured;
 use super::{Message, Seat};
 use crate::backend::discover::Discovered;
-use crate::error::{Error, Kind};
+use crate::core::retry;
+use crate::error::{Error, Kind, Result};
 use crate::fetch::pip_available;
 use crate::fetch::source::is_file;
 use crate::metrics::Sampler;
-use crate::proto::{Ack, BackendKind, Command, CommandId, EventKind, Level, ModelInfo, ModelState, Sample};
+use crate::proto::{Ack, BackendKind, Command, CommandId, ConversationId, EventKind, Level, ModelInfo, ModelState, NodeId, Sample};
 
 /// How often a backend on the network is asked for its latency while somebody watches.
 const PING: Duration = Duration::from_secs(15);
@@ -131,7 +132,12 @@ impl Host {
         if status.error.is_some() {
             self.forget_states(&name);
         }
-        if self.machine.replica.backends.iter().find(|known| known.name == name) != Some(&status) {
+        let known = self.machine.replica.backends.iter().find(|known| known.name == name);
+        // One that answers this and not the prompt was there all the time: its pauses hold.
+        if status.error.is_none() && known.is_some_and(|known| known.error.is_some()) {
+            self.runs.is_back(&name);
+        }
+        if known != Some(&status) {
             self.emit(EventKind::Backend(status));
         }
         if let Some(depth) = follow {
@@ -196,6 +202,31 @@ impl Host {
             }
             self.emit(EventKind::Models { backend: name.to_owned(), models });
         }
+    }
+
+    /// An attempt failed and is to be made again. Whether its backend is there at all is looked at meanwhile: screens say so, and when
+    /// it is back nobody waits any longer.
+    pub(super) fn pauses(&mut self, node: NodeId, error: &Error) {
+        self.runs.pauses(node, Some(error.kind));
+        if retry::is_absence(error.kind)
+            && let Some(name) = self.runs.backend(node).map(str::to_owned)
+        {
+            self.ask_backend(&name);
+        }
+    }
+
+    /// A person does not want to wait for the next attempt.
+    pub(super) fn try_now(&mut self, conversation: ConversationId, node: Option<NodeId>) -> Result<Ack> {
+        let nodes: Vec<NodeId> = match (node, self.machine.replica.docs.get(&conversation)) {
+            (Some(node), _) => vec![node],
+            (None, Some(doc)) => doc.running().map(|node| node.id).collect(),
+            (None, None) => Vec::new(),
+        };
+        let hurried = nodes.into_iter().filter(|node| self.runs.hurry(*node)).count();
+        if hurried == 0 {
+            return Err(Error::new(Kind::NotFound, "No answer here waits to be asked for again."));
+        }
+        Ok(Ack::Done)
     }
 
     /// After a run: where the server keeps models by itself, their states have changed.

@@ -1,24 +1,27 @@
-//! One task for each answer that is produced: asks the backend, measures, reports to the host's loop.
+//! One task for each answer that is produced: asks the backend (again, where `core::retry` says so), measures, reports to the host's
+//! loop.
 //!
 //! Invariant: a run reports its end exactly once, after all of its text; stopping it drops the backend's future, and what had
-//! come until then is reported.
+//! come until then is reported. Nothing is asked again once a token or a tool call has come.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use futures_util::FutureExt as _;
 
 use super::Message;
-use super::driver::fault;
+use super::driver::{fault, now};
 use super::meter::Meter;
 use crate::backend::{Backend, Request, Source, Update, channel};
+use crate::core::retry::{self, Next};
 use crate::error::{Error, Kind, Result};
-use crate::proto::{Finish, ModelRef, NodeId, Progress, State};
+use crate::proto::{Attempt, Finish, ModelRef, NodeId, Progress, State};
 
 /// The shortest time between two deltas of one answer. A first delta is not held back; one that follows sooner waits for company:
 /// at a thousand tokens a second every event would cost more than its text.
@@ -27,6 +30,8 @@ const PACE: Duration = Duration::from_millis(8);
 /// What a run reports.
 pub(crate) enum News {
     Update(Update),
+    /// An attempt failed before its first token; the next one begins when the progress says.
+    Again(Attempt, Progress),
     Ended(Result<Finish>),
 }
 
@@ -41,6 +46,10 @@ struct Running {
     meter: Arc<Mutex<Meter>>,
     since: Instant,
     stop: Option<oneshot::Sender<Error>>,
+    /// Ends the pause between two attempts.
+    hurry: Arc<Notify>,
+    /// It is in such a pause, after a failure of this kind.
+    pauses: Option<Kind>,
 }
 
 /// What a run needs to work.
@@ -49,6 +58,8 @@ pub(super) struct Work {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) request: Request,
     pub(super) accepted: Instant,
+    /// How often it may be asked again by itself.
+    pub(super) retries: u32,
     pub(super) inbox: mpsc::Sender<Message>,
 }
 
@@ -58,9 +69,41 @@ impl Runs {
         let prompt = work.request.messages.iter().map(|m| crate::core::estimate::text(&m.text) + crate::core::estimate::PER_MESSAGE).sum();
         let meter = Arc::new(Mutex::new(Meter::new(prompt)));
         let (stop, stopped) = oneshot::channel();
+        let hurry = Arc::new(Notify::new());
         let model = ModelRef { backend: work.backend.name().to_owned(), model: work.request.model.clone() };
-        self.running.insert(work.node, Running { model, meter: Arc::clone(&meter), since: work.accepted, stop: Some(stop) });
-        produce(work, meter, stopped)
+        let running =
+            Running { model, meter: Arc::clone(&meter), since: work.accepted, stop: Some(stop), hurry: Arc::clone(&hurry), pauses: None };
+        self.running.insert(work.node, running);
+        produce(work, meter, stopped, hurry)
+    }
+
+    /// A run pauses before its next attempt, after a failure of this kind, or (`None`) goes on.
+    pub(super) fn pauses(&mut self, node: NodeId, after: Option<Kind>) {
+        if let Some(running) = self.running.get_mut(&node) {
+            running.pauses = after;
+        }
+    }
+
+    /// The backend of a run.
+    pub(super) fn backend(&self, node: NodeId) -> Option<&str> {
+        self.running.get(&node).map(|running| running.model.backend.as_str())
+    }
+
+    /// Ends the pause of a run. Says whether there was one.
+    pub(super) fn hurry(&mut self, node: NodeId) -> bool {
+        let Some(running) = self.running.get_mut(&node).filter(|running| running.pauses.is_some()) else { return false };
+        running.pauses = None;
+        running.hurry.notify_waiters();
+        true
+    }
+
+    /// A backend is there again: what waits for it begins now. What it told to wait goes on waiting.
+    pub(super) fn is_back(&mut self, backend: &str) {
+        let waits = |running: &Running| running.model.backend == backend && running.pauses.is_some_and(retry::is_absence);
+        let nodes: Vec<NodeId> = self.running.iter().filter(|(_, running)| waits(running)).map(|(node, _)| *node).collect();
+        for node in nodes {
+            self.hurry(node);
+        }
     }
 
     /// Stops a run; its end is reported by itself, with this error.
@@ -111,42 +154,111 @@ fn ms(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
 }
 
-async fn produce(work: Work, meter: Arc<Mutex<Meter>>, mut stopped: oneshot::Receiver<Error>) {
-    let Work { node, backend, request, accepted, inbox } = work;
-    let report = async |news: News| {
-        // A host that has ended wants no news.
-        drop(inbox.send(Message::Run { node, news }).await);
+async fn produce(work: Work, meter: Arc<Mutex<Meter>>, mut stopped: oneshot::Receiver<Error>, hurry: Arc<Notify>) {
+    let mut failed = 0;
+    let mut again = Progress::default();
+    let result = loop {
+        let (result, spoke) = attempt(&work, &meter, &mut stopped, &again).await;
+        let Err(error) = result else { break result };
+        if spoke {
+            break Err(error);
+        }
+        failed += 1;
+        let pause = match retry::next(&error, failed, work.retries, fraction()) {
+            Next::Again(pause) => pause,
+            Next::Stands => break Err(given_up(error, failed)),
+            Next::TooLong(asked) => break Err(too_long(error, asked)),
+        };
+        let ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+        let at = now();
+        again = Progress { attempt: failed + 1, attempts: work.retries + 1, why: retry::why(&error), ..Progress::default() };
+        // Before it is told, so that no hurry is missed.
+        let mut hurried = std::pin::pin!(hurry.notified());
+        hurried.as_mut().enable();
+        let paused = Progress { retry_at: Some(at.saturating_add(ms)), ..again.clone() };
+        work.report(News::Again(Attempt { at, error }, paused)).await;
+        tokio::select! {
+            biased;
+            why = &mut stopped => break Err(why.unwrap_or_else(|_| ended())),
+            () = hurried => {}
+            () = tokio::time::sleep(pause) => {}
+        }
     };
-    lock(&meter).begin(ms(accepted));
-    report(News::Update(Update::Phase(State::Connecting, Progress::default()))).await;
+    let figures = lock(&meter).end(ms(work.accepted));
+    work.report(News::Update(Update::Figures(figures))).await;
+    work.report(News::Ended(result)).await;
+}
+
+/// One attempt: how it ended, and whether a token or a tool call came.
+async fn attempt(work: &Work, meter: &Mutex<Meter>, stopped: &mut oneshot::Receiver<Error>, again: &Progress) -> (Result<Finish>, bool) {
+    lock(meter).begin(ms(work.accepted));
+    work.report(News::Update(Update::Phase(State::Connecting, again.clone()))).await;
     let (sink, mut source) = channel();
+    let mut spoke = false;
+    let mut tell = async |mut update: Update| {
+        match &mut update {
+            // Which attempt it is stays said until the answer comes.
+            Update::Phase(_, progress) => {
+                progress.attempt = again.attempt;
+                progress.attempts = again.attempts;
+                progress.why.clone_from(&again.why);
+            }
+            Update::Delta(..) | Update::ToolCall { .. } => spoke = true,
+            Update::Figures(_) => {}
+        }
+        measure(meter, work.accepted, &update);
+        work.report(News::Update(update)).await;
+    };
     let result = {
         // What came before a panic must not be lost with it.
-        let mut generate = std::pin::pin!(AssertUnwindSafe(backend.generate(request, sink)).catch_unwind());
+        let mut generate = std::pin::pin!(AssertUnwindSafe(work.backend.generate(work.request.clone(), sink)).catch_unwind());
         let mut sent: Option<Instant> = None;
         loop {
             tokio::select! {
                 biased;
-                why = &mut stopped => break Err(why.unwrap_or_else(|_| Error::new(Kind::HostGone, "The host ended."))),
+                why = &mut *stopped => break Err(why.unwrap_or_else(|_| ended())),
                 result = &mut generate => break result.unwrap_or_else(|panic| Err(fault(panic))),
                 update = next(&mut source, sent) => {
                     if matches!(update, Update::Delta(..)) {
                         sent = Some(Instant::now());
                     }
-                    measure(&meter, accepted, &update);
-                    report(News::Update(update)).await;
+                    tell(update).await;
                 }
             }
         }
         // The future is dropped here: the backend stops working.
     };
     for update in source.drain() {
-        measure(&meter, accepted, &update);
-        report(News::Update(update)).await;
+        tell(update).await;
     }
-    let figures = lock(&meter).end(ms(accepted));
-    report(News::Update(Update::Figures(figures))).await;
-    report(News::Ended(result)).await;
+    (result, spoke)
+}
+
+impl Work {
+    async fn report(&self, news: News) {
+        // A host that has ended wants no news.
+        drop(self.inbox.send(Message::Run { node: self.node, news }).await);
+    }
+}
+
+fn ended() -> Error {
+    Error::new(Kind::HostGone, "The host ended.")
+}
+
+/// The last failure, with how often it was tried.
+fn given_up(error: Error, failed: u32) -> Error {
+    if failed > 1 { error.hint(format!("It was asked {failed} times, with growing pauses.")) } else { error }
+}
+
+/// The server wants more patience than a run has.
+fn too_long(error: Error, asked: Duration) -> Error {
+    let at = jiff::Zoned::now().saturating_add(jiff::SignedDuration::try_from(asked).unwrap_or(jiff::SignedDuration::MAX));
+    error.hint(format!("That is longer than arbour waits by itself: ask again after {}.", at.strftime("%Y-%m-%d %H:%M")))
+}
+
+/// A number from 0 to 1 that nobody can foresee: what the system seeds hash tables with.
+fn fraction() -> f64 {
+    RandomState::new().hash_one(0u8) as f64 / u64::MAX as f64
 }
 
 /// The next update, not sooner than the pace allows. Waits for ever when the backend has let go of its sink.
@@ -162,7 +274,7 @@ async fn next(source: &mut Source, sent: Option<Instant>) -> Update {
 
 fn measure(meter: &Mutex<Meter>, accepted: Instant, update: &Update) {
     match update {
-        Update::Delta(_, text) => lock(meter).text(ms(accepted), text),
+        Update::Delta(kind, text) => lock(meter).text(ms(accepted), *kind, text),
         Update::Figures(figures) => lock(meter).told(figures),
         Update::Phase(..) | Update::ToolCall { .. } => {}
     }

@@ -177,6 +177,12 @@ pub enum Command {
         conversation: ConversationId,
         node: Option<NodeId>,
     },
+    /// Makes the next attempt at an answer now, while it waits for it ([`Progress::retry_at`](super::Progress)); `None`: of all that
+    /// wait in the conversation.
+    TryNow {
+        conversation: ConversationId,
+        node: Option<NodeId>,
+    },
     SetHead {
         conversation: ConversationId,
         head: NodeId,

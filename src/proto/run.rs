@@ -279,9 +279,22 @@ impl Run {
             error: None,
             progress: Progress { since: started, ..Progress::default() },
             figures: Figures::default(),
-            timeline: Vec::new(),
+            timeline: vec![(State::Queued, started)],
             failed: Vec::new(),
             left_out: None,
         }
+    }
+
+    /// It is in this state since then. Between thinking and writing a model may go back and forth without end: of a long timeline the
+    /// beginning and the end are kept.
+    pub fn enter(&mut self, state: State, at: UnixMs) {
+        const LONGEST: usize = 64;
+        if self.timeline.last().is_some_and(|(last, _)| *last == state) {
+            return;
+        }
+        if self.timeline.len() >= LONGEST {
+            self.timeline.pop();
+        }
+        self.timeline.push((state, at));
     }
 }

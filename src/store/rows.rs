@@ -331,20 +331,20 @@ pub(super) fn index(connection: &Connection, key: i64, content: &Content) -> Res
     Ok(())
 }
 
-/// A run is inserted with its first write and updated with the next; a new id is one more attempt.
+/// A run is inserted with its first write and updated with the next; a new id is one more attempt, and so is each that failed.
 pub(super) fn put_run(connection: &Connection, key: i64, run: &Run) -> Result<(), Fault> {
     static SQL: LazyLock<String> = LazyLock::new(|| {
         let mut sql = format!(
-            "INSERT INTO run (node, id, model, started, finished, finish, error, parameters, sources, timeline, failed, left_out, {FIGURE_COLUMNS})
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, conversation.parameters, ?8, ?9, ?10, ?11"
+            "INSERT INTO run (node, id, model, started, finished, finish, error, parameters, sources, timeline, failed, left_out, attempts, {FIGURE_COLUMNS})
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, conversation.parameters, ?8, ?9, ?10, ?11, ?12"
         );
         for at in 0..FIGURES {
-            let _ = write!(sql, ", ?{}", at + 12);
+            let _ = write!(sql, ", ?{}", at + 13);
         }
         sql.push_str(
             " FROM node JOIN conversation ON conversation.key = node.conversation WHERE node.key = ?1
              ON CONFLICT (node) DO UPDATE SET
-                attempts = attempts + (id <> excluded.id),
+                attempts = excluded.attempts + iif(id = excluded.id, 0, attempts),
                 parameters = iif(id = excluded.id, parameters, excluded.parameters),
                 id = excluded.id, model = excluded.model, started = excluded.started, finished = excluded.finished,
                 finish = excluded.finish, error = excluded.error, sources = excluded.sources, timeline = excluded.timeline,
@@ -369,8 +369,9 @@ pub(super) fn put_run(connection: &Connection, key: i64, run: &Run) -> Result<()
     bind(&mut statement, 9, (!run.timeline.is_empty()).then(|| serde_json::to_string(&run.timeline).ok()).flatten())?;
     bind(&mut statement, 10, (!run.failed.is_empty()).then(|| serde_json::to_string(&run.failed).ok()).flatten())?;
     bind(&mut statement, 11, run.left_out.as_ref().and_then(|left_out| serde_json::to_string(left_out).ok()))?;
+    bind(&mut statement, 12, i64::try_from(run.failed.len()).unwrap_or(i64::MAX).saturating_add(1))?;
     for (at, value) in values.into_iter().enumerate() {
-        bind(&mut statement, 12 + at, value)?;
+        bind(&mut statement, 13 + at, value)?;
     }
     statement.raw_execute()?;
     Ok(())

@@ -340,6 +340,12 @@ impl Shared {
     pub fn since(&self, at: crate::proto::UnixMs) -> u64 {
         u64::try_from((self.now.wall - at).max(0) / 1000).unwrap_or(0)
     }
+
+    /// Seconds until a moment on the wall, begun ones whole.
+    #[must_use]
+    pub fn until(&self, at: crate::proto::UnixMs) -> u64 {
+        u64::try_from((at - self.now.wall).max(0)).unwrap_or(0).div_ceil(1000)
+    }
 }
 
 /// The glyph and role of a model's state.

@@ -63,6 +63,11 @@ impl Home {
         Self::with_config(&format!("{QUIET}{}", backend("work", kind, url)))
     }
 
+    /// The same; what fails is not asked for again, so that a test of the failure need not wait.
+    pub fn with_backend_once(kind: &str, url: &str) -> Self {
+        Self::with_config(&format!("{QUIET}retries = 0\n{}", backend("work", kind, url)))
+    }
+
     pub fn write_config(&self, config: &str) {
         let folder = self.path().join("config");
         std::fs::create_dir_all(&folder).expect("a folder");

@@ -137,6 +137,7 @@ pub fn options(folder: &Path, puppet: &Arc<Puppet>) -> HostOptions {
         pulls: 2,
         linger: Duration::from_secs(60),
         quiet: Duration::from_secs(30),
+        retries: 4,
         listens: false,
         kept: false,
         backends: vec![Configured { spec, key: None }],

@@ -253,10 +253,13 @@ impl Decoder {
         let number = |value: Option<&Value>| value.and_then(Value::as_f64).filter(|n| *n >= 0.0).map(Figure::server);
         let cached =
             usage.get("prompt_tokens_details").and_then(|d| d.get("cached_tokens")).or_else(|| usage.get("prompt_cache_hit_tokens"));
+        // Servers that do not count them say 0.
+        let thinking = usage.get("completion_tokens_details").and_then(|d| d.get("reasoning_tokens"));
         self.figures.merge(&Figures {
             prompt_tokens: number(usage.get("prompt_tokens")),
             completion_tokens: number(usage.get("completion_tokens")),
             cached_tokens: number(cached),
+            thinking_tokens: number(thinking).filter(|tokens| tokens.value > 0.0),
             ..Figures::default()
         });
     }

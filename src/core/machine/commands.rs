@@ -119,7 +119,8 @@ impl Machine {
         effects.extend(shown.map(Effect::Emit));
         if let Some(start) = change.start {
             let figures = Figures::default();
-            self.live.insert(start.node, Live { conversation: start.conversation, figures, dirty: false, began: false });
+            self.live
+                .insert(start.node, Live { conversation: start.conversation, figures, dirty: false, began: false, failed: Vec::new() });
             effects.push(Effect::Start(Box::new(start)));
         }
         effects.extend(change.aborts.into_iter().map(|node| Effect::Abort { node }));

@@ -19,8 +19,8 @@ use super::settings::{self, Effective, Own, Sources, State as Settings};
 use super::{Replica, Write};
 use crate::error::Error;
 use crate::proto::{
-    Ack, Card, ClientId, Command, CommandId, Content, Conversation, ConversationId, DeltaKind, EventKind, Figures, Finish, ModelRef,
-    NodeId, Opened, Parameters, Progress, RunId, State, UnixMs,
+    Ack, Attempt, Card, ClientId, Command, CommandId, Content, Conversation, ConversationId, DeltaKind, EventKind, Figures, Finish,
+    ModelRef, NodeId, Opened, Parameters, Progress, RunId, State, UnixMs,
 };
 
 pub use runs::measure;
@@ -32,6 +32,8 @@ pub enum Input {
     Command { client: ClientId, id: CommandId, command: Command, run: RunId },
     /// A running answer changed its phase.
     Phase { node: NodeId, state: State, progress: Progress },
+    /// An attempt at a running answer failed before its first token; the next one begins when `progress` says.
+    Again { node: NodeId, failed: Attempt, progress: Progress },
     /// A running answer grew.
     Delta { node: NodeId, kind: DeltaKind, text: String },
     /// A running answer asked for a tool.
@@ -107,6 +109,8 @@ struct Live {
     dirty: bool,
     /// The first token has come.
     began: bool,
+    /// Attempts that failed before it.
+    failed: Vec<Attempt>,
 }
 
 /// The host's state machine. `replica` is built by the same events that clients get.
@@ -208,8 +212,9 @@ impl Machine {
         match input {
             Input::Command { client, id, command, run } => self.command(client, id, command, run, at),
             Input::Phase { node, state, progress } => self.phase(node, state, progress, at),
+            Input::Again { node, failed, progress } => self.again(node, failed, progress, at),
             Input::Delta { node, kind, text } => self.delta(node, kind, text, at),
-            Input::ToolCall { node, id, name, arguments } => self.tool_call(node, id, name, arguments),
+            Input::ToolCall { node, id, name, arguments } => self.tool_call(node, id, name, arguments, at),
             Input::Figures { node, figures } => {
                 if let Some(live) = self.live.get_mut(&node) {
                     live.figures.merge(&figures);

@@ -4,7 +4,7 @@ use super::{Effect, Machine, Write};
 use crate::core::estimate;
 use crate::error::{Error, Kind};
 use crate::proto::{
-    Content, ConversationId, DeltaKind, EventKind, Figure, Finish, Node, NodeId, Part, Progress, Role, State, UnixMs, content_text,
+    Attempt, Content, ConversationId, DeltaKind, EventKind, Figure, Finish, Node, NodeId, Part, Progress, Role, State, UnixMs, content_text,
 };
 
 impl Machine {
@@ -25,21 +25,24 @@ impl Machine {
         vec![Effect::Emit(EventKind::State { conversation, node, state, progress })]
     }
 
+    /// An attempt failed before its first token and is to be made again.
+    pub(super) fn again(&mut self, node: NodeId, failed: Attempt, mut progress: Progress, at: UnixMs) -> Vec<Effect> {
+        let Some(live) = self.live.get_mut(&node).filter(|live| !live.began) else { return Vec::new() };
+        live.failed.push(failed);
+        progress.since = at;
+        vec![Effect::Emit(EventKind::State { conversation: live.conversation, node, state: State::Connecting, progress })]
+    }
+
     pub(super) fn delta(&mut self, node: NodeId, kind: DeltaKind, text: String, at: UnixMs) -> Vec<Effect> {
         if text.is_empty() {
             return Vec::new();
         }
         let Some(live) = self.live.get_mut(&node) else { return Vec::new() };
         live.dirty = true;
-        let first = !std::mem::replace(&mut live.began, true);
+        live.began = true;
         let conversation = live.conversation;
         let Some(known) = self.node(conversation, node) else { return Vec::new() };
-        let mut effects = Vec::new();
-        if first && let Some(user) = known.parent.filter(|parent| self.node(conversation, *parent).is_some_and(|n| n.state == State::Sent))
-        {
-            let progress = Progress { since: at, ..Progress::default() };
-            effects.push(Effect::Emit(EventKind::State { conversation, node: user, state: State::Accepted, progress }));
-        }
+        let mut effects: Vec<Effect> = self.accepted(conversation, known, at).into_iter().collect();
         let state = if kind == DeltaKind::Thinking { State::Thinking } else { State::Writing };
         if known.state != state {
             let progress = Progress { since: at, ..Progress::default() };
@@ -49,14 +52,24 @@ impl Machine {
         effects
     }
 
-    pub(super) fn tool_call(&mut self, node: NodeId, id: String, name: String, arguments: String) -> Vec<Effect> {
+    pub(super) fn tool_call(&mut self, node: NodeId, id: String, name: String, arguments: String, at: UnixMs) -> Vec<Effect> {
         let Some(live) = self.live.get_mut(&node) else { return Vec::new() };
         live.dirty = true;
+        live.began = true;
         let conversation = live.conversation;
         let Some(known) = self.node(conversation, node).cloned() else { return Vec::new() };
+        let mut effects: Vec<Effect> = self.accepted(conversation, &known, at).into_iter().collect();
         let mut content = self.content(conversation, node);
         content.push(Part::ToolCall { id, name, arguments });
-        vec![Effect::Emit(EventKind::Node { conversation, node: known, content })]
+        effects.push(Effect::Emit(EventKind::Node { conversation, node: known, content }));
+        effects
+    }
+
+    /// A model that answers has read the message that it answers: ✓✓.
+    fn accepted(&self, conversation: ConversationId, answer: &Node, at: UnixMs) -> Option<Effect> {
+        let node = answer.parent.filter(|parent| self.node(conversation, *parent).is_some_and(|n| n.state == State::Sent))?;
+        let progress = Progress { since: at, ..Progress::default() };
+        Some(Effect::Emit(EventKind::State { conversation, node, state: State::Accepted, progress }))
     }
 
     pub(super) fn checkpoint(&mut self) -> Vec<Effect> {
@@ -89,6 +102,8 @@ impl Machine {
         measure(&mut ended, &content);
         if let Some(run) = &mut ended.run {
             run.figures.merge(&live.figures);
+            run.failed = live.failed;
+            run.enter(state, at);
             // Millisecond clocks of this century fit a double exactly.
             let total = (at - run.started).max(0) as f64;
             run.figures.total_ms.get_or_insert(Figure::measured(total));
@@ -97,11 +112,13 @@ impl Machine {
             run.error = error;
             run.progress = Progress::default();
         }
+        // An answer without a word is one too.
+        let accepted = if state == State::Done { self.accepted(conversation, &ended, at) } else { None };
         let mut effects = Vec::new();
         let mut writes = vec![Write::Finish { conversation, node: ended.clone(), content: Some(content) }];
-        let read = ended.parent.and_then(|parent| self.node(conversation, parent)).filter(|parent| parent.state == State::Accepted);
-        if let Some(user) = read {
-            writes.push(Write::Finish { conversation, node: user.clone(), content: None });
+        let user = ended.parent.and_then(|parent| self.node(conversation, parent));
+        if let Some(user) = user.filter(|user| user.state == State::Accepted || accepted.is_some()) {
+            writes.push(Write::Finish { conversation, node: Node { state: State::Accepted, ..user.clone() }, content: None });
         }
         let seen = self.is_viewed(conversation);
         if let Some(doc) = self.replica.docs.get(&conversation) {
@@ -113,9 +130,11 @@ impl Machine {
             writes.push(Write::Conversation(changed.clone()));
             if !self.unsaved.contains(&conversation) {
                 effects.push(Effect::Persist { writes, sync: true });
+                effects.extend(accepted);
                 effects.push(Effect::Emit(EventKind::Finished { conversation, node: ended }));
                 effects.push(Effect::Emit(EventKind::Row(changed.row)));
             } else {
+                effects.extend(accepted);
                 effects.push(Effect::Emit(EventKind::Finished { conversation, node: ended }));
             }
         }

@@ -300,3 +300,68 @@ fn lists_show_the_first_line_with_words() {
         assert_eq!(super::runs::first_line(text, 40), line, "{text:?}");
     }
 }
+
+#[test]
+fn every_state_of_an_answer_has_its_time_and_failed_attempts_are_kept() {
+    let mut b = Bench::new();
+    let (_, answer) = b.send(None, "hello");
+    let phase = |state, progress| Input::Phase { node: answer, state, progress };
+    b.feed(phase(State::Connecting, Progress::default()));
+    let failed = Attempt { at: 1_030, error: Error::new(Kind::Refused, "Nobody listens there.") };
+    let waits = Progress { retry_at: Some(5_000), attempt: 2, attempts: 5, why: "refused".into(), ..Progress::default() };
+    b.feed(Input::Again { node: answer, failed: failed.clone(), progress: waits });
+    let run = |b: &Bench| b.doc().node(answer).unwrap().run.clone().unwrap();
+    assert_eq!((run(&b).progress.retry_at, run(&b).progress.since), (Some(5_000), b.now));
+    b.feed(phase(State::Connecting, Progress { attempt: 2, attempts: 5, ..Progress::default() }));
+    assert_eq!(run(&b).progress.retry_at, None, "the next attempt goes on");
+    b.feed(phase(State::Reading, Progress::default()));
+    b.feed(phase(State::Reading, Progress { done: Some(1), total: Some(2), ..Progress::default() }));
+    b.feed(Input::Delta { node: answer, kind: DeltaKind::Thinking, text: "hm".into() });
+    b.write(answer, "Hello");
+    let late = Attempt { at: b.now, error: Error::new(Kind::Disconnected, "It broke.") };
+    b.feed(Input::Again { node: answer, failed: late, progress: Progress::default() });
+    assert_eq!(b.doc().node(answer).unwrap().state, State::Writing, "never after the first token");
+    b.end(answer);
+    let run = run(&b);
+    assert_eq!(run.failed, [failed]);
+    let states: Vec<State> = run.timeline.iter().map(|(state, _)| *state).collect();
+    assert_eq!(states, [State::Queued, State::Connecting, State::Reading, State::Thinking, State::Writing, State::Done]);
+    assert!(run.timeline.windows(2).all(|pair| pair[0].1 < pair[1].1), "{:?}", run.timeline);
+    assert_eq!(run.timeline.last().map(|(_, at)| *at), run.finished);
+    let stored = b.writes.iter().rev().find_map(|write| match write {
+        Write::Finish { node, .. } if node.id == answer => node.run.clone(),
+        _ => None,
+    });
+    assert_eq!(stored, Some(run), "what is shown is stored");
+}
+
+#[test]
+fn a_model_that_goes_back_and_forth_makes_no_endless_timeline() {
+    let mut b = Bench::new();
+    let (_, answer) = b.send(None, "hello");
+    for n in 0..500 {
+        let kind = if n % 2 == 0 { DeltaKind::Thinking } else { DeltaKind::Text };
+        b.feed(Input::Delta { node: answer, kind, text: "x".into() });
+    }
+    b.end(answer);
+    let run = b.doc().node(answer).unwrap().run.clone().unwrap();
+    assert_eq!((run.timeline.len(), run.timeline[63].0), (64, State::Done));
+}
+
+#[test]
+fn a_prompt_that_is_answered_by_a_tool_call_or_by_nothing_was_read() {
+    let mut b = Bench::new();
+    let (user, answer) = b.send(None, "call");
+    b.feed(Input::ToolCall { node: answer, id: "1".into(), name: "f".into(), arguments: "{}".into() });
+    assert_eq!(b.doc().node(user).unwrap().state, State::Accepted);
+    b.end(answer);
+    let (silent, nothing) = b.send(Some(answer), "say nothing");
+    assert_eq!(b.doc().node(silent).unwrap().state, State::Sent);
+    b.end(nothing);
+    assert_eq!(b.doc().node(silent).unwrap().state, State::Accepted);
+    let stored = |write: &Write| matches!(write, Write::Finish { node, .. } if node.id == silent && node.state == State::Accepted);
+    assert!(b.writes.iter().any(stored));
+    let (lost, failed) = b.send(Some(nothing), "nobody is there");
+    b.feed(Input::Ended { node: failed, result: Err(Error::new(Kind::Refused, "No.")) });
+    assert_eq!(b.doc().node(lost).unwrap().state, State::Sent, "nobody read it");
+}

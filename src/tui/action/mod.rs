@@ -4,6 +4,7 @@
 //! ([`Argument`]), one call of it ([`Invocation`]). Keys, the palette, help, which-key and `:` are renderings of the table.
 //! Invariant: what is not in the table cannot be done, and what is in it is built.
 
+pub mod again;
 pub mod app;
 pub mod cards;
 pub mod conversations;

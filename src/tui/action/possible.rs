@@ -1,5 +1,6 @@
 //! Whether an action can be done now, and if not, why: for help, the palette and hints. Pure.
 
+use super::again::waits;
 use super::{Action, Argument, Takes};
 use crate::proto::{DownloadState, Role};
 use crate::tui::listing::groups;
@@ -29,6 +30,8 @@ pub fn refusal(model: &Model, action: Action) -> Option<String> {
         }
         Action::Continue if node.is_none_or(|n| n.role != Role::Assistant) => no("no answer is selected"),
         Action::Continue | Action::EditMessage if node.is_some_and(|n| n.state.is_running()) => no("it is still being written"),
+        Action::Retry if node.is_some_and(waits) => None,
+        Action::TryNow if !shared.doc().is_some_and(|doc| doc.running().any(waits)) => no("nothing waits to be asked again"),
         Action::Retry | Action::RetryWith if running => no("an answer is still being written"),
         Action::SiblingPrevious | Action::SiblingNext | Action::SiblingGo => {
             let (place, count) = node.map_or((0, 0), |n| shared.doc().map_or((0, 0), |doc| doc.place(n.id)));
@@ -41,9 +44,9 @@ pub fn refusal(model: &Model, action: Action) -> Option<String> {
         }
         Action::Stop if shared.running().is_none() && shared.composer.borrow().is_empty() => no("nothing is being written"),
         Action::Cancel => {
-            let waits = shared.running().is_some();
+            let connects = shared.running().is_some();
             let fetching = shared.replica.downloads.values().any(|d| matches!(d.state, DownloadState::Running | DownloadState::Checking));
-            if waits || fetching { None } else { no("nothing waits") }
+            if connects || fetching { None } else { no("nothing waits") }
         }
         Action::Switch if shared.doc().is_none_or(|doc| doc.conversation.branches.is_empty()) => no("no branch has a name"),
         Action::Request if shared.view.conversation.is_none() => no("there is no conversation yet"),

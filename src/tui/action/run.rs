@@ -1,6 +1,6 @@
 //! From an action to its handler: one exhaustive match, so that an action without one does not compile.
 
-use super::{Action, app, cards, conversations, find, fitting, jobs, models, panes, screens, settings, talk, tree};
+use super::{Action, again, app, cards, conversations, find, fitting, jobs, models, panes, screens, settings, talk, tree};
 use crate::tui::layout::Way;
 use crate::tui::model::Model;
 use crate::tui::msg::Cmd;
@@ -37,6 +37,7 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
         Action::EditSave => talk::edit(model, false),
         Action::Retry => talk::retry(model, None),
         Action::RetryWith => talk::retry_with(model, call),
+        Action::TryNow => again::try_now(model),
         Action::Continue => talk::carry_on(model),
         Action::Request => talk::request(model),
         Action::System => talk::system(model, call.args.first()),

@@ -55,6 +55,7 @@ actions! {
     EditSave "edit-save" Chat [] () "Edit this message without asking";
     Retry "retry" Chat [] () "Ask again (adds a version)";
     RetryWith "retry-with" Chat [] (model: Takes::Model, free) "Ask again with another model";
+    TryNow "try-now" Anywhere [] () "Ask again now: do not wait for the next attempt";
     Continue "continue" Chat [] () "Continue this answer";
     Request "request" Anywhere [] () "Show exactly what was or will be sent";
     System "system" Anywhere [] (text: Takes::Text, free) "Set the system prompt";

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{Action, Invocation};
+use super::{Action, Invocation, again};
 use crate::core::parameters;
 use crate::error::{Error, Kind};
 use crate::proto::{BackendKind, Command, Content, ConversationId, DownloadState, NodeId, Part, Query, Role, State, Subject, content_text};
@@ -289,6 +289,9 @@ pub fn retry(model: &mut Model, name: Option<&String>) {
     };
     let Some(node) = model.node_at_hand() else { return model.say("There is nothing to ask again yet.") };
     let Some(doc) = model.shared.doc() else { return };
+    if with.is_none() && doc.node(node).is_some_and(again::waits) {
+        return again::try_now(model);
+    }
     let asked = doc.node(node).and_then(|n| if n.role == Role::User { Some(n.id) } else { n.parent });
     let Some(parent) = asked.filter(|id| doc.node(*id).is_some_and(|n| n.role == Role::User)) else {
         return model.say("This message answers nothing, so there is nothing to ask again.");

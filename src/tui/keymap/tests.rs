@@ -37,6 +37,7 @@ fn act(keymap: &Keymap, scope: Scope, keys: &str) -> (String, Option<u32>) {
 
 /// Actions that vim.toml leaves without a key, and why.
 const UNBOUND: &[(&str, &str)] = &[
+    ("try-now", "asking again (`r`) does it on an answer that waits"),
     ("set", "takes arguments: `:set KEY VALUE`"),
     ("preset-save", "takes an argument: `:preset save NAME`"),
     ("preset-delete", "takes an argument; the palette asks for it"),
@@ -93,6 +94,7 @@ fn plain_reaches_what_has_no_argument() {
     // Modes and vim's motions have no place there; what takes arguments is for the palette and `:` (F9).
     let expected = [
         "normal-mode",
+        "try-now",
         "set",
         "preset-save",
         "preset-delete",

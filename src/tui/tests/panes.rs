@@ -119,6 +119,11 @@ fn phases() {
     for (state, progress) in [
         (State::Queued, Progress::default()),
         (State::Connecting, Progress::default()),
+        (
+            State::Connecting,
+            Progress { retry_at: Some(NOON + 3_400), attempt: 2, attempts: 5, why: "refused".to_owned(), ..Progress::default() },
+        ),
+        (State::Connecting, Progress { attempt: 2, attempts: 5, why: "refused".to_owned(), ..Progress::default() }),
         (State::Waiting, Progress { ahead: Some(2), ..Progress::default() }),
         (State::Loading, Progress { done: Some(430), ..Progress::default() }),
         (State::Reading, Progress { done: Some(1204), total: Some(2980), ..Progress::default() }),

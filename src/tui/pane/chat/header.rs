@@ -90,7 +90,15 @@ pub fn phase(cx: &Cx<'_>, node: &Node, live: Live) -> String {
     let left = remaining(&progress, since).map(|s| format!("  ~{}", format::seconds_long(s))).unwrap_or_default();
     match node.state {
         State::Queued => format!("queued{elapsed}"),
-        State::Connecting => format!("connecting…{elapsed}"),
+        State::Connecting => match progress.retry_at {
+            Some(at) => {
+                let left = cx.until(at);
+                let when = if left > 0 { format!("again in {}", format::seconds_long(left)) } else { "again now".to_owned() };
+                format!("connecting… {}, {when} (:cancel)", drawable(&progress.why))
+            }
+            None if progress.attempt > 1 => format!("connecting… attempt {} of {}{elapsed}", progress.attempt, progress.attempts),
+            None => format!("connecting…{elapsed}"),
+        },
         State::Waiting => match progress.ahead {
             Some(ahead) if ahead > 0 => format!("waiting, {ahead} ahead{elapsed}"),
             _ => format!("waiting{elapsed}"),
