@@ -19,7 +19,7 @@ mod bench {
 
     fn request(model: &str, text: String) -> Request {
         let parameters = Parameters(BTreeMap::from([("temperature".to_owned(), json!(0.0)), ("max_tokens".to_owned(), json!(TOKENS))]));
-        let messages = vec![Message { role: Role::User, text, thinking: None }];
+        let messages = vec![Message::new(Role::User, text)];
         Request { model: model.to_owned(), messages, parameters, continues: false, conversation: String::new() }
     }
 

@@ -25,7 +25,7 @@ fn real() -> Option<PathBuf> {
 }
 
 fn say(role: Role, text: &str) -> Message {
-    Message { role, text: text.to_owned(), thinking: None }
+    Message::new(role, text)
 }
 
 fn parameters(entries: &[(&str, serde_json::Value)]) -> Parameters {

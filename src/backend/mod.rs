@@ -34,7 +34,7 @@ use tokio::sync::mpsc;
 use crate::error::{Error, Kind, Result};
 use crate::proto::{BackendKind, Finish, Inspection, Instance, ModelInfo, Parameters, RequestPreview};
 
-pub use crate::core::prompt::Message;
+pub use crate::core::prompt::{Call, File, Message, Returned};
 pub(crate) use ability::refuse;
 pub use ability::{Abilities, Change, PullProgress};
 pub use sink::{Sink, Source, Update, channel};

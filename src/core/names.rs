@@ -7,7 +7,7 @@ use serde_json::Value;
 
 pub use crate::error::nearest;
 use crate::error::{Error, Kind, Result, quoted};
-use crate::proto::{BackendState, BackendStatus, ModelInfo, ModelRef, ModelState};
+use crate::proto::{BackendKind, BackendState, BackendStatus, ModelInfo, ModelRef, ModelState};
 
 /// Finds the model that a person means: `backend/model`, the exact model name, or any part that is unique (case does not matter).
 /// The backend's part may be shortened too: `work/qwen`.
@@ -109,6 +109,21 @@ pub fn can_chat(model: &ModelInfo) -> bool {
     model.capabilities.is_empty() || model.capabilities.iter().any(|c| c == "completion" || c == "chat")
 }
 
+/// Whether a model reads pictures; `None`: its server does not tell.
+#[must_use]
+pub fn sees(model: &ModelInfo) -> Option<bool> {
+    if model.capabilities.iter().any(|c| c == "vision") {
+        return Some(true);
+    }
+    let told = match model.kind {
+        // What it can do shows when it is loaded.
+        BackendKind::LlamaServer => matches!(model.state, ModelState::Loaded | ModelState::Sleeping),
+        BackendKind::Ollama | BackendKind::Embedded => true,
+        BackendKind::OpenAi | BackendKind::Anthropic => false,
+    };
+    (told && !model.capabilities.is_empty()).then_some(false)
+}
+
 fn list<'a>(mut models: impl Iterator<Item = &'a ModelInfo>) -> String {
     const MOST: usize = 12;
     // Of thousands only those that are told are written out: a screen asks this at every frame.
@@ -123,7 +138,6 @@ fn list<'a>(mut models: impl Iterator<Item = &'a ModelInfo>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::BackendKind;
 
     fn models() -> Vec<ModelInfo> {
         [("ollama", "qwen3:8b"), ("ollama", "smollm2:135m"), ("work", "qwen3:8b"), ("work", "gemma3"), ("work", "llama3:latest")]

@@ -313,7 +313,9 @@ pub fn tidy(mut preset: Preset) -> Result<Preset> {
 pub fn written(kind: PresetKind, key: &str, value: Value) -> Result<Value> {
     let value = match (parameters::find(key).map(|p| p.kind), value) {
         (Some(parameters::Type::Word(words)), Value::Bool(flag)) if words.contains(&"on") => (if flag { "on" } else { "off" }).into(),
-        (Some(parameters::Type::Json), Value::String(text)) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        (Some(parameters::Type::Json | parameters::Type::Tools), Value::String(text)) => {
+            serde_json::from_str(&text).unwrap_or(Value::String(text))
+        }
         (Some(parameters::Type::Duration), Value::Number(number)) => number.to_string().into(),
         (_, value) => value,
     };

@@ -11,7 +11,7 @@ use crate::core::parameters::{self, Facts};
 use crate::core::prompt;
 use crate::error::{Error, Kind, Result};
 use crate::proto::wire::HostFrame;
-use crate::proto::{Content, ConversationId, ModelRef, NodeId, Opened, Query, Reply, RequestPreview};
+use crate::proto::{Content, ConversationId, ModelRef, NodeId, Opened, Part, Query, Reply, RequestPreview};
 
 /// Requests of this host's life that are remembered exactly, for `:request`.
 const REMEMBERED: usize = 32;
@@ -185,7 +185,7 @@ impl Host {
         let settings = self.machine.settings(&model, Some(&doc.conversation));
         let request = Request {
             model: model.model.clone(),
-            messages: prompt::messages(doc, settings.system(), parent, draft.as_deref()),
+            messages: prompt::messages(doc, settings.system(), parent, draft.map(|text| vec![Part::Text { text }]).as_deref()),
             parameters: settings.parameters(),
             continues: false,
             conversation: conversation.to_string(),

@@ -66,7 +66,7 @@ pub(super) struct Work {
 impl Runs {
     /// The task of a new run, to be spawned.
     pub(super) fn begin(&mut self, work: Work) -> impl Future<Output = ()> + Send + use<> {
-        let prompt = work.request.messages.iter().map(|m| crate::core::estimate::text(&m.text) + crate::core::estimate::PER_MESSAGE).sum();
+        let prompt = work.request.messages.iter().map(crate::backend::Message::tokens).fold(0, u32::saturating_add);
         let meter = Arc::new(Mutex::new(Meter::new(prompt)));
         let (stop, stopped) = oneshot::channel();
         let hurry = Arc::new(Notify::new());

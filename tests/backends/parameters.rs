@@ -18,6 +18,7 @@ fn unusual(key: &str, kind: Type) -> Value {
         (_, Type::Text { .. }) => json!("root ::= \"yes\""),
         (_, Type::Duration) => json!("7m"),
         (_, Type::Json) => json!({ "a": 1 }),
+        (_, Type::Tools) => json!([{ "name": "now" }]),
     };
     assert!(parameters::check(key, &value).is_ok(), "{key} {value}");
     value
@@ -29,7 +30,9 @@ fn what_the_table_claims_is_sent_and_nothing_else() {
     for kind in kinds.into_iter().filter(|kind| arbour::backend::BACKENDS.iter().any(|entry| entry.kind == *kind)) {
         let backend = make(kind, "http://127.0.0.1:9");
         let body = |set: &[(&str, Value)]| -> Value {
-            serde_json::from_str(&backend.preview(&request("m", &[(Role::User, "hi")], set)).body).unwrap()
+            let mut request = request("m", &[(Role::User, "hi"), (Role::Assistant, "hello"), (Role::User, "well")], set);
+            request.messages[1].thinking = Some("hm".into());
+            serde_json::from_str(&backend.preview(&request).body).unwrap()
         };
         let plain = body(&[]);
         for parameter in PARAMETERS {

@@ -91,7 +91,7 @@ pub fn make_with(kind: BackendKind, url: &str, key: Option<&str>) -> Arc<dyn Bac
 pub fn request(model: &str, texts: &[(Role, &str)], parameters: &[(&str, Value)]) -> Request {
     Request {
         model: model.into(),
-        messages: texts.iter().map(|(role, text)| Message { role: *role, text: (*text).into(), thinking: None }).collect(),
+        messages: texts.iter().map(|(role, text)| Message::new(*role, *text)).collect(),
         parameters: Parameters(parameters.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect()),
         continues: texts.last().is_some_and(|(role, _)| *role == Role::Assistant),
         conversation: "test".into(),

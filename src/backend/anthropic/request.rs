@@ -6,7 +6,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::backend::openai::request::{continued, messages};
-use crate::backend::{Message, Request};
+use crate::backend::{File, Message, Request};
+use crate::core::parameters;
 use crate::proto::Role;
 
 /// The protocol wants a bound for every answer; this one unless a person or the model's own bound says otherwise.
@@ -32,6 +33,10 @@ pub fn body(request: &Request, longest: Option<u32>) -> Made {
     let most = p.integer("max_tokens").unwrap_or(usual);
     body.insert("max_tokens".into(), json!(most));
     let (system, turns) = split(request);
+    let tools: Vec<Value> = parameters::tools::tools(p).into_iter().map(tool).collect();
+    if !tools.is_empty() {
+        body.insert("tools".into(), Value::Array(tools));
+    }
     if !system.is_empty() {
         body.insert("system".into(), json!(system));
     }
@@ -71,6 +76,13 @@ fn thinking(request: &Request, most: i64, notes: &mut Vec<String>) -> Option<i64
         notes.push("thinking is set and not sent: an answer that is gone on with is not thought about again.".to_owned());
         return None;
     }
+    if request.messages.last().is_some_and(|last| !last.results.is_empty()) {
+        notes.push(
+            "thinking is set and not sent: the service wants its signed thinking back with the results of tools, and that is not kept."
+                .to_owned(),
+        );
+        return None;
+    }
     if most <= LEAST_THINKING {
         notes.push(format!("thinking is set and not sent: it takes a max_tokens above {LEAST_THINKING}."));
         return None;
@@ -79,33 +91,101 @@ fn thinking(request: &Request, most: i64, notes: &mut Vec<String>) -> Option<i64
     Some(p.integer("thinking_budget").unwrap_or(share).clamp(LEAST_THINKING, most - 1))
 }
 
+fn tool(tool: parameters::tools::Tool) -> Value {
+    let mut one = Map::new();
+    one.insert("name".into(), json!(tool.name));
+    if let Some(description) = tool.description {
+        one.insert("description".into(), json!(description));
+    }
+    one.insert("input_schema".into(), tool.parameters);
+    Value::Object(one)
+}
+
+/// One turn: what stands in it, in order.
+struct Turn {
+    role: &'static str,
+    blocks: Vec<Block>,
+}
+
+enum Block {
+    Text(String),
+    Other(Value),
+}
+
 /// The system prompt, and the turns: two of the same role become one.
 fn split(request: &Request) -> (String, Vec<Value>) {
     let prefill = continued(request).is_some();
     let all = messages(request);
     let mut system: Vec<&str> = Vec::new();
-    let mut turns: Vec<(&'static str, String)> = Vec::new();
+    let mut turns: Vec<Turn> = Vec::new();
     for (nth, message) in all.iter().enumerate() {
         let role = match message.role {
             Role::System => {
                 system.push(&message.text);
                 continue;
             }
-            // A tool's answer needs the id of its call, which is not known here: it goes as what a person would have pasted.
+            // Without the id of its call, a tool's answer goes as what a person would have pasted.
             Role::User | Role::Tool => "user",
             Role::Assistant => "assistant",
         };
         let text = if prefill && nth + 1 == all.len() { prefilled(message) } else { &message.text };
+        let blocks = blocks(message, text);
         match turns.last_mut() {
-            Some((last, joined)) if *last == role => {
-                joined.push_str("\n\n");
-                joined.push_str(text);
+            Some(last) if last.role == role => {
+                for block in blocks {
+                    last.push(block);
+                }
             }
-            _ => turns.push((role, text.to_owned())),
+            _ => turns.push(Turn { role, blocks }),
         }
     }
-    let turns = turns.into_iter().filter(|(_, text)| !text.is_empty());
-    (system.join("\n\n"), turns.map(|(role, text)| json!({ "role": role, "content": text })).collect())
+    let turns = turns.into_iter().filter(|turn| !turn.blocks.is_empty());
+    (system.join("\n\n"), turns.map(Turn::json).collect())
+}
+
+impl Turn {
+    fn push(&mut self, block: Block) {
+        match (self.blocks.last_mut(), block) {
+            (Some(Block::Text(text)), Block::Text(more)) => {
+                text.push_str("\n\n");
+                text.push_str(&more);
+            }
+            (_, block) => self.blocks.push(block),
+        }
+    }
+
+    fn json(self) -> Value {
+        if let [Block::Text(text)] = self.blocks.as_slice() {
+            return json!({ "role": self.role, "content": text });
+        }
+        let block = |block| match block {
+            Block::Text(text) => json!({ "type": "text", "text": text }),
+            Block::Other(value) => value,
+        };
+        json!({ "role": self.role, "content": self.blocks.into_iter().map(block).collect::<Vec<_>>() })
+    }
+}
+
+/// What stands in a message, as the service wants it ordered: results first, pictures before their words, calls last. Earlier thinking
+/// is never sent: the service takes it with its signature only, which is not kept.
+fn blocks(message: &Message, text: &str) -> Vec<Block> {
+    let results =
+        message.results.iter().map(|result| json!({ "type": "tool_result", "tool_use_id": id(&result.id), "content": result.content }));
+    let pictures = message.pictures().map(picture);
+    let words = (!text.is_empty()).then(|| Block::Text(text.to_owned()));
+    let calls =
+        message.calls.iter().map(|call| json!({ "type": "tool_use", "id": id(&call.id), "name": call.name, "input": call.given() }));
+    results.chain(pictures).map(Block::Other).chain(words).chain(calls.map(Block::Other)).collect()
+}
+
+fn picture(file: &File) -> Value {
+    let data = file.data.as_deref().map_or_else(|| json!(file.placeholder()), |data| json!(data));
+    json!({ "type": "image", "source": { "type": "base64", "media_type": file.mime, "data": data } })
+}
+
+/// The service takes letters, digits, `_` and `-` in ids; other servers made some of the calls.
+fn id(id: &str) -> String {
+    id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
 
 /// The service refuses an unfinished answer that ends in white space.
@@ -122,7 +202,7 @@ mod tests {
         let Value::Object(set) = set else { panic!("an object") };
         let request = Request {
             model: "m".into(),
-            messages: texts.iter().map(|(role, text)| Message { role: *role, text: (*text).into(), thinking: None }).collect(),
+            messages: texts.iter().map(|(role, text)| Message::new(*role, *text)).collect(),
             parameters: Parameters(set.into_iter().collect()),
             continues: texts.last().is_some_and(|(role, _)| *role == Role::Assistant),
             conversation: "c".into(),

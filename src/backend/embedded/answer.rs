@@ -11,8 +11,8 @@ use super::sample::{Sampler, Settings};
 use super::shape::Shape;
 use super::stream::Splitter;
 use super::tokenizer::Token;
-use crate::backend::{Request, Sink, Update};
-use crate::error::{Error, Kind, Result};
+use crate::backend::{Message, Request, Sink, Update};
+use crate::error::{Error, Kind, Result, quoted};
 use crate::proto::{DeltaKind, Figure, Figures, Finish, Parameters, State};
 
 /// The context unless `context` says otherwise, in tokens: long enough for a talk, and its cache fits beside a small model.
@@ -102,6 +102,13 @@ pub fn answer(
     if request.parameters.0.get("json_schema").is_some_and(|v| !v.is_null()) {
         return Err(Error::new(Kind::Unsupported, "The embedded engine cannot hold an answer to a JSON schema.")
             .hint("Remove it with `:set json_schema default`, or ask a model of llama-server or Ollama."));
+    }
+    if let Some(picture) = request.messages.iter().flat_map(Message::pictures).next() {
+        return Err(Error::new(
+            Kind::Unsupported,
+            format!("The embedded engine cannot see pictures, and {} goes with this.", quoted(&picture.name)),
+        )
+        .hint("Choose a model of a server that sees pictures."));
     }
     let thinking = request.parameters.text("thinking").map(|word| word != "off");
     let rendered = engine.template.render(&request.messages, request.continues, thinking)?;

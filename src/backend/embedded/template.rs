@@ -7,8 +7,8 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, Value, context};
 
 use super::pre;
-use crate::backend::Message;
 use crate::backend::gguf::Header;
+use crate::backend::{Call, Message, Returned};
 use crate::error::{Error, Kind, Result};
 use crate::proto::Role;
 use crate::sanitise::cut;
@@ -123,15 +123,10 @@ impl Template {
     }
 
     fn try_render(&self, messages: &[Message], thinking: Option<bool>) -> Result<String, minijinja::Error> {
-        let messages: Vec<Value> = messages
-            .iter()
-            .map(|m| match &m.thinking {
-                Some(thought) if m.role == Role::Assistant => {
-                    context! { role => m.role.word(), content => m.text.as_str(), reasoning_content => thought.as_str() }
-                }
-                _ => context! { role => m.role.word(), content => m.text.as_str() },
-            })
-            .collect();
+        // A template that knows no tools reads what was asked of them and what came of it as text.
+        let knows = self.source.contains("tool_calls");
+        let messages: Vec<Value> =
+            messages.iter().flat_map(|message| if knows { tooled(message) } else { vec![plain(&told(message))] }).collect();
         let base = context! {
             messages => messages,
             add_generation_prompt => true,
@@ -144,6 +139,51 @@ impl Template {
         };
         self.environment.template_from_named_str("chat_template", &self.source)?.render(all)
     }
+}
+
+fn plain(m: &Message) -> Value {
+    match &m.thinking {
+        Some(thought) if m.role == Role::Assistant => {
+            context! { role => m.role.word(), content => m.text.as_str(), reasoning_content => thought.as_str() }
+        }
+        _ => context! { role => m.role.word(), content => m.text.as_str() },
+    }
+}
+
+/// With its calls, and each result by itself, as transformers hands them to templates.
+fn tooled(message: &Message) -> Vec<Value> {
+    if !message.results.is_empty() {
+        let result = |r: &Returned| context! { role => "tool", tool_call_id => r.id.as_str(), name => r.name.as_str(), content => r.content.as_str() };
+        return message.results.iter().map(result).collect();
+    }
+    if message.calls.is_empty() {
+        return vec![plain(message)];
+    }
+    let call = |c: &Call| context! { id => c.id.as_str(), type => "function", function => context! { name => c.name.as_str(), arguments => value(c.given()) } };
+    let calls: Vec<Value> = message.calls.iter().map(call).collect();
+    vec![context! { tool_calls => calls, ..plain(message) }]
+}
+
+fn value(json: serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match json {
+        Json::Null => Value::from(()),
+        Json::Bool(on) => Value::from(on),
+        Json::Number(number) => number.as_i64().map_or_else(|| Value::from(number.as_f64()), Value::from),
+        Json::String(text) => Value::from(text),
+        Json::Array(items) => Value::from(items.into_iter().map(value).collect::<Vec<_>>()),
+        Json::Object(fields) => fields.into_iter().map(|(key, field)| (key, value(field))).collect(),
+    }
+}
+
+/// With its calls and results in words.
+fn told(message: &Message) -> Message {
+    let calls = message.calls.iter().map(|c| format!("[calls the tool {} with {}]", c.name, c.arguments));
+    let results = message.results.iter().map(|r| format!("The tool {} returned:\n{}", r.name, r.content));
+    let own = (!message.text.is_empty()).then(|| message.text.clone());
+    let text = own.into_iter().chain(calls).chain(results).collect::<Vec<_>>().join("\n\n");
+    let role = if message.role == Role::Tool { Role::User } else { message.role };
+    Message { role, text, calls: Vec::new(), results: Vec::new(), ..message.clone() }
 }
 
 /// Whether the template speaks of thinking.
@@ -185,14 +225,14 @@ fn environment() -> Environment<'static> {
 /// System text before the first message of the user; neighbours of one role joined; the user first.
 fn strict_turns(messages: &[Message]) -> Vec<Message> {
     let mut out: Vec<Message> = Vec::new();
-    for message in messages {
+    for message in messages.iter().map(told) {
         let role = if message.role == Role::Assistant { Role::Assistant } else { Role::User };
         match out.last_mut() {
             Some(last) if last.role == role => {
                 last.text.push_str("\n\n");
                 last.text.push_str(&message.text);
             }
-            _ => out.push(Message { role, text: message.text.clone(), thinking: message.thinking.clone() }),
+            _ => out.push(Message { role, ..message }),
         }
     }
     out

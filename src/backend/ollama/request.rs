@@ -2,26 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::backend::Request;
-use crate::backend::openai::request::{continued, messages, switch};
+use crate::backend::openai::request::{messages, switch, thought, tools};
+use crate::backend::{Call, Message, Request, Returned};
 use crate::core::parameters::seconds;
 use crate::proto::Parameters;
 
 /// The body of `/api/chat` for an answer.
 #[must_use]
 pub fn chat(request: &Request) -> Value {
-    let sent = messages(request);
-    let messages = sent.iter().enumerate().map(|(nth, message)| {
-        let mut one = Map::new();
-        one.insert("role".into(), json!(message.role.word()));
-        one.insert("content".into(), json!(message.text));
-        // Only an answer that is gone on with needs the thinking that led to it.
-        if let Some(thinking) = message.thinking.as_deref().filter(|_| nth + 1 == sent.len() && continued(request).is_some()) {
-            one.insert("thinking".into(), json!(thinking));
-        }
-        Value::Object(one)
-    });
-    let messages = messages.collect();
+    let messages = messages(request).iter().flat_map(|one| message(one, thought(request, one))).collect();
     let mut body = head(&request.model, messages, &request.parameters);
     body.insert("stream".into(), json!(true));
     for key in ["truncate", "shift"] {
@@ -35,10 +24,37 @@ pub fn chat(request: &Request) -> Value {
         Some(level) => drop(body.insert("think".into(), json!(level))),
         None => {}
     }
+    if let Some(tools) = tools(&request.parameters) {
+        body.insert("tools".into(), tools);
+    }
     if let Some(schema @ Value::Object(fields)) = request.parameters.0.get("json_schema") {
         body.insert("format".into(), if fields.is_empty() { json!("json") } else { schema.clone() });
     }
     Value::Object(body)
+}
+
+fn message(message: &Message, thinking: bool) -> Vec<Value> {
+    if !message.results.is_empty() {
+        // Paired with their calls by their order and the tool's name: there are no ids.
+        let result = |r: &Returned| json!({ "role": "tool", "tool_name": r.name, "content": r.content });
+        return message.results.iter().map(result).collect();
+    }
+    let mut one = Map::new();
+    one.insert("role".into(), json!(message.role.word()));
+    one.insert("content".into(), json!(message.text));
+    let images: Vec<Value> =
+        message.pictures().map(|file| file.data.as_deref().map_or_else(|| json!(file.placeholder()), |data| json!(data))).collect();
+    if !images.is_empty() {
+        one.insert("images".into(), Value::Array(images));
+    }
+    if let Some(thinking) = message.thinking.as_deref().filter(|_| thinking) {
+        one.insert("thinking".into(), json!(thinking));
+    }
+    if !message.calls.is_empty() {
+        let call = |c: &Call| json!({ "function": { "name": c.name, "arguments": c.given() } });
+        one.insert("tool_calls".into(), message.calls.iter().map(call).collect());
+    }
+    vec![Value::Object(one)]
 }
 
 /// The body of `/api/chat` that loads a model: a chat without messages.

@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::backend::{Message, Request};
+use crate::backend::{Call, File, Message, Request, Returned};
+use crate::core::parameters;
 use crate::proto::{Parameters, Role};
 
 /// What a server turned out not to take. It is asked again accordingly, before its first token only.
@@ -21,7 +22,7 @@ pub struct Quirks {
 /// The body for any compatible server.
 #[must_use]
 pub fn body(request: &Request, quirks: Quirks) -> Value {
-    let mut body = base(request, quirks);
+    let mut body = base(request, quirks, |_| false);
     copy(&request.parameters, &mut body, &["temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias"]);
     if let Some(effort @ ("low" | "medium" | "high")) = request.parameters.text("thinking") {
         body.insert("reasoning_effort".into(), json!(effort));
@@ -32,14 +33,7 @@ pub fn body(request: &Request, quirks: Quirks) -> Value {
 /// The body for llama-server, which takes more.
 #[must_use]
 pub fn llama_body(request: &Request, quirks: Quirks) -> Value {
-    let mut body = base(request, quirks);
-    // Only an answer that is gone on with needs the thinking that led to it.
-    if let (Some(thinking), Some(Value::Array(messages))) =
-        (continued(request).and_then(|m| m.thinking.as_deref()), body.get_mut("messages"))
-        && let Some(last) = messages.last_mut()
-    {
-        last["reasoning_content"] = json!(thinking);
-    }
+    let mut body = base(request, quirks, |message| thought(request, message));
     copy(&request.parameters, &mut body, LLAMA);
     if let Some(budget) = request.parameters.0.get("thinking_budget") {
         body.insert("thinking_budget_tokens".into(), budget.clone());
@@ -64,11 +58,13 @@ pub fn llama_body(request: &Request, quirks: Quirks) -> Value {
     Value::Object(body)
 }
 
-fn base(request: &Request, quirks: Quirks) -> Map<String, Value> {
+/// `thinking`: whether a message goes with what was thought before it.
+fn base(request: &Request, quirks: Quirks, thinking: impl Fn(&Message) -> bool) -> Map<String, Value> {
     let p = &request.parameters;
     let mut body = Map::new();
     body.insert("model".into(), json!(request.model));
-    body.insert("messages".into(), Value::Array(messages(request).iter().map(message).collect()));
+    let messages = messages(request).iter().flat_map(|one| message(one, thinking(one)));
+    body.insert("messages".into(), Value::Array(messages.collect()));
     body.insert("stream".into(), json!(true));
     if !quirks.no_stream_options {
         body.insert("stream_options".into(), json!({ "include_usage": true }));
@@ -89,7 +85,34 @@ fn base(request: &Request, quirks: Quirks) -> Map<String, Value> {
         };
         body.insert("response_format".into(), format);
     }
+    if let Some(tools) = tools(p) {
+        body.insert("tools".into(), tools);
+    }
     body
+}
+
+/// The tools that the model may call, as OpenAI and Ollama take them.
+#[must_use]
+pub fn tools(parameters: &Parameters) -> Option<Value> {
+    let tools = parameters::tools::tools(parameters);
+    let one = |tool: parameters::tools::Tool| {
+        let mut function = Map::new();
+        function.insert("name".into(), json!(tool.name));
+        if let Some(description) = tool.description {
+            function.insert("description".into(), json!(description));
+        }
+        function.insert("parameters".into(), tool.parameters);
+        json!({ "type": "function", "function": function })
+    };
+    (!tools.is_empty()).then(|| tools.into_iter().map(one).collect())
+}
+
+/// Whether a message goes with what was thought before it: where that is asked for, and an answer that is gone on with needs it.
+#[must_use]
+pub fn thought(request: &Request, message: &Message) -> bool {
+    message.role == Role::Assistant
+        && (switch(&request.parameters, "send_thinking") == Some(true)
+            || continued(request).is_some_and(|last| std::ptr::eq(last, message)))
 }
 
 /// What llama-server takes under the name that it has here.
@@ -138,10 +161,44 @@ pub fn copy(from: &Parameters, to: &mut Map<String, Value>, keys: &[&str]) {
     }
 }
 
-fn message(message: &Message) -> Value {
-    // A tool's answer needs the id of its call, which is not known here: it goes as what a person would have pasted.
+/// A message as this protocol has it; of what came of tools each result is a message of its own.
+fn message(message: &Message, thinking: bool) -> Vec<Value> {
+    if !message.results.is_empty() {
+        let result = |r: &Returned| json!({ "role": "tool", "tool_call_id": r.id, "content": r.content });
+        return message.results.iter().map(result).collect();
+    }
+    // Without the id of its call, a tool's answer goes as what a person would have pasted.
     let role = if message.role == Role::Tool { Role::User } else { message.role };
-    json!({ "role": role.word(), "content": message.text })
+    let mut one = Map::new();
+    one.insert("role".into(), json!(role.word()));
+    one.insert("content".into(), content(message));
+    if let Some(thinking) = message.thinking.as_deref().filter(|_| thinking) {
+        one.insert("reasoning_content".into(), json!(thinking));
+    }
+    if !message.calls.is_empty() {
+        let call = |c: &Call| json!({ "id": c.id, "type": "function", "function": { "name": c.name, "arguments": c.arguments } });
+        one.insert("tool_calls".into(), message.calls.iter().map(call).collect());
+    }
+    vec![Value::Object(one)]
+}
+
+/// The text, behind its pictures where there are some.
+fn content(message: &Message) -> Value {
+    let mut parts: Vec<Value> = message.pictures().map(|file| json!({ "type": "image_url", "image_url": { "url": url(file) } })).collect();
+    if parts.is_empty() {
+        return json!(message.text);
+    }
+    if !message.text.is_empty() {
+        parts.push(json!({ "type": "text", "text": message.text }));
+    }
+    Value::Array(parts)
+}
+
+fn url(file: &File) -> String {
+    match &file.data {
+        Some(data) => format!("data:{};base64,{data}", file.mime),
+        None => file.placeholder(),
+    }
 }
 
 /// The message that the answer goes on with, if it does and there is anything in it.
@@ -151,7 +208,7 @@ pub fn continued(request: &Request) -> Option<&Message> {
 }
 
 fn is_empty(message: &Message) -> bool {
-    message.text.is_empty() && message.thinking.as_deref().is_none_or(str::is_empty)
+    message.is_empty() && message.thinking.as_deref().is_none_or(str::is_empty)
 }
 
 /// The messages to send: an unfinished answer in which nothing stands yet is left out.

@@ -1,13 +1,14 @@
 //! What each command does.
 
-use super::runs::{first_line, measure};
+use super::runs::{line, measure};
+use super::sending::speaker;
 use super::{Effect, Live, Machine, Start, Write};
 use crate::core::settings::{self, State as Settings};
 use crate::core::{Doc, names, parameters, prompt};
 use crate::error::{Error, Kind, Result, quoted};
 use crate::proto::{
     Ack, ClientId, Command, CommandId, Content, Conversation, ConversationId, ConversationRow, EventKind, Figures, ModelRef, Node, NodeId,
-    Opened, PresetKind, Role, Run, RunId, State, Subject, Titled, UnixMs,
+    Opened, Part, PresetKind, Role, Run, RunId, State, Subject, Titled, UnixMs,
 };
 
 /// Longest title and branch name, in characters.
@@ -195,7 +196,7 @@ impl Machine {
             return Err(Error::new(Kind::Busy, format!("The answer above is still {}.", above.state))
                 .hint("Wait until it is done, or stop it with C-c; what you typed is kept."));
         }
-        if user.is_none() && above.is_some_and(|above| above.role != Role::User) {
+        if user.is_none() && above.is_some_and(|above| !matches!(above.role, Role::User | Role::Tool)) {
             return Err(Error::new(Kind::Usage, "Only a message of yours can be answered."));
         }
         let model = match model.or_else(|| doc.conversation.row.model.clone()) {
@@ -210,9 +211,10 @@ impl Machine {
         let mut under = parent;
         if let Some((id, content)) = user {
             let text = crate::proto::content_text(&content);
-            if text.trim().is_empty() {
+            if text.trim().is_empty() && content.iter().all(|part| matches!(part, Part::Text { .. } | Part::Thinking { .. })) {
                 return Err(Error::new(Kind::Usage, "There is nothing to send."));
             }
+            let role = speaker(doc, parent, &content)?;
             if doc.node(id).is_some() {
                 return Err(Error::new(Kind::Usage, "This message was sent already."));
             }
@@ -221,13 +223,13 @@ impl Machine {
                 grown.conversation.draft.clear();
                 grown.conversation.attached.clear();
             }
-            messages = prompt::messages(doc, system, parent, Some(&text));
-            let node = fresh(id, parent, Role::User, State::Sent, at, &content);
+            messages = prompt::messages(doc, system, parent, Some(&content));
+            let node = fresh(id, parent, role, State::Sent, at, &content);
+            if grown.conversation.row.title.is_empty() && parent.is_none() {
+                grown.conversation.row.title = line(&text, &content, 48);
+            }
             grown.node(&mut change, node, content);
             under = Some(id);
-            if grown.conversation.row.title.is_empty() && parent.is_none() {
-                grown.conversation.row.title = first_line(&text, 48);
-            }
         }
         let mut begun = Content::new();
         if let Some(old) = continues {
@@ -236,10 +238,13 @@ impl Machine {
             begun = doc.content(old).cloned().unwrap_or_default();
             messages = prompt::messages(doc, system, Some(old), None);
         }
+        // What it called tools for is not called again.
+        begun.retain(|part| matches!(part, Part::Text { .. } | Part::Thinking { .. }));
         let continues_text = continues.is_some() && !crate::proto::content_text(&begun).is_empty();
         if !continues_text {
             begun.clear();
         }
+        self.can_read(&model, &messages)?;
         let mut node = fresh(answer, under, Role::Assistant, State::Queued, at, &begun);
         node.model = Some(model.clone());
         node.continues = continues.filter(|_| continues_text);
@@ -297,7 +302,7 @@ impl Machine {
         let mut change = Change::default();
         let node = fresh(id, parent, role, state, at, &content);
         if grown.conversation.row.title.is_empty() && parent.is_none() {
-            grown.conversation.row.title = first_line(&crate::proto::content_text(&content), 48);
+            grown.conversation.row.title = line(&crate::proto::content_text(&content), &content, 48);
         }
         grown.node(&mut change, node, content);
         grown.finish(&mut change, doc, id, at);

@@ -9,6 +9,7 @@ mod commands;
 #[cfg(test)]
 mod properties;
 mod runs;
+mod sending;
 #[cfg(test)]
 mod tests;
 

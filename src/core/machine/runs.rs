@@ -60,6 +60,7 @@ impl Machine {
         let Some(known) = self.node(conversation, node).cloned() else { return Vec::new() };
         let mut effects: Vec<Effect> = self.accepted(conversation, &known, at).into_iter().collect();
         let mut content = self.content(conversation, node);
+        let id = if id.is_empty() { call_id(node, &content) } else { id };
         content.push(Part::ToolCall { id, name, arguments });
         effects.push(Effect::Emit(EventKind::Node { conversation, node: known, content }));
         effects
@@ -161,10 +162,32 @@ pub fn measure(node: &mut Node, content: &[Part]) {
         })
         .sum();
     node.tokens = estimate::content(content);
-    if node.role == Role::Assistant && text.is_empty() {
+    let calls = content.iter().any(|part| matches!(part, Part::ToolCall { .. }));
+    if node.role == Role::Assistant && text.is_empty() && !calls {
         node.tokens = 0;
     }
-    node.snippet = first_line(&text, 80);
+    node.snippet = line(&text, content, 80);
+}
+
+/// The line that lists show of a message: of its text, else of what else stands in it.
+pub(super) fn line(text: &str, content: &[Part], most: usize) -> String {
+    let own = first_line(text, most);
+    if !own.is_empty() {
+        return own;
+    }
+    let told = content.iter().find_map(|part| match part {
+        Part::Image { name, .. } | Part::File { name, .. } | Part::ToolCall { name, .. } => Some(name),
+        Part::ToolResult { content, .. } => Some(content),
+        Part::Text { .. } | Part::Thinking { .. } => None,
+    });
+    told.map(|told| first_line(told, most)).unwrap_or_default()
+}
+
+/// An id for a call to which its server gave none: nine letters and digits, as the strictest chat templates want it.
+fn call_id(node: NodeId, content: &[Part]) -> String {
+    let nth = content.iter().filter(|part| matches!(part, Part::ToolCall { .. })).count();
+    let whole = node.to_string().replace('-', "");
+    format!("{}{nth:02}", &whole[whole.len().saturating_sub(7)..])
 }
 
 /// The first line that has words, harmless, cut to `most` characters at a word if one ends near.

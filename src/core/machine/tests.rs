@@ -106,7 +106,7 @@ fn a_message_is_sent_answered_and_measured() {
     assert_eq!(b.doc().conversation.row.title, "Write quicksort");
     assert_eq!(b.doc().conversation.head, Some(answer));
     assert_eq!(b.doc().node(user).unwrap().state, State::Sent);
-    assert_eq!(b.starts[0].messages, [Message { role: Role::User, text: "# Write quicksort\nin Rust".into(), thinking: None }]);
+    assert_eq!(b.starts[0].messages, [Message::new(Role::User, "# Write quicksort\nin Rust")]);
     b.feed(Input::Phase { node: answer, state: State::Connecting, progress: Progress::default() });
     assert_eq!(b.doc().node(answer).unwrap().state, State::Connecting);
     b.feed(Input::Delta { node: answer, kind: DeltaKind::Thinking, text: "hm".into() });

@@ -6,6 +6,7 @@ mod rules;
 mod table;
 #[cfg(test)]
 mod tests;
+pub mod tools;
 
 use serde_json::Value;
 
@@ -40,6 +41,8 @@ pub enum Type {
     Duration,
     /// A JSON object.
     Json,
+    /// A JSON list of tools ([`tools::read`]).
+    Tools,
 }
 
 /// What a parameter is about: the headings of the editor.
@@ -120,6 +123,9 @@ pub fn range(kind: Type) -> String {
         Type::Text { most } => format!("a text of up to {most} bytes"),
         Type::Duration => "a duration such as 30s, 5m or 1h, or 0, or -1 for ever".to_owned(),
         Type::Json => "a JSON object".to_owned(),
+        Type::Tools => {
+            "a JSON list of tools, each with a name of its own (letters, digits, _ and -), a description and parameters".to_owned()
+        }
     }
 }
 
@@ -139,7 +145,7 @@ pub fn parse(key: &str, text: &str) -> Result<Option<Value>> {
         Type::Integer { .. } => text.parse::<i64>().map(Value::from).map_err(|_| wrong())?,
         Type::Word(_) | Type::Duration | Type::Text { .. } => Value::from(text),
         Type::Strings { .. } => Value::from(split(text)),
-        Type::Json => serde_json::from_str(text).map_err(|e| wrong().cause(e))?,
+        Type::Json | Type::Tools => serde_json::from_str(text).map_err(|e| wrong().cause(e))?,
     };
     check(key, &value)?;
     Ok(Some(value))
@@ -182,6 +188,7 @@ pub fn check(key: &str, value: &Value) -> Result<()> {
         Type::Text { most } => value.as_str().is_some_and(|text| !text.is_empty() && text.len() <= most),
         Type::Duration => value.as_str().is_some_and(|text| seconds(text).is_some()),
         Type::Json => value.is_object(),
+        Type::Tools => tools::read(value).is_some(),
     };
     if fits { Ok(()) } else { Err(wrong(parameter)) }
 }
@@ -210,7 +217,7 @@ pub fn seconds(text: &str) -> Option<Option<u64>> {
 pub fn show(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Array(items) => items
+        Value::Array(items) if items.iter().all(Value::is_string) => items
             .iter()
             .filter_map(Value::as_str)
             .map(|s| s.replace('\\', "\\\\").replace(',', "\\,").replace('\n', "\\n").replace('\t', "\\t"))

@@ -62,6 +62,7 @@ type Rule = fn(&Case<'_>) -> Option<Problem>;
 /// Every rule.
 const RULES: &[Rule] = &[
     one_shape,
+    shaped_tools,
     room_for_the_prompt,
     beyond_training,
     batch_beyond_context,
@@ -124,6 +125,11 @@ fn have_no_effect(keys: &[&'static str]) -> String {
 }
 
 /// As llama-server (build 10068) does it, which refuses neither.
+fn shaped_tools(case: &Case<'_>) -> Option<Problem> {
+    let shape = ["grammar", "json_schema"].into_iter().find(|shape| case.has(shape)).filter(|_| case.has("tools"))?;
+    warn(vec!["tools", shape], format!("tools and {shape} exclude each other with many servers: an answer of that shape calls no tool."))
+}
+
 fn one_shape(case: &Case<'_>) -> Option<Problem> {
     let schema = case.set.0.get("json_schema").filter(|_| case.has("grammar"))?;
     let loses = if schema.as_object().is_some_and(|fields| fields.is_empty()) { "json_schema {}" } else { "grammar" };

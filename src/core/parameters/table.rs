@@ -111,6 +111,8 @@ parameters! {
         "thinking_budget" whole(0, 10_000_000), [L N], "no bound" (N "half of max_tokens"), "The longest thinking, in tokens";
         "json_schema" Type::Json, [O L A], "none", "The answer is JSON that fits this schema ({} is any JSON object)";
         "grammar" Type::Text { most: 65_536 }, [L], "none", "The answer fits this grammar (GBNF)";
+        "tools" Type::Tools, [O L A N], "none", "Tools that the model may ask for; arbour runs none, you answer its calls by hand";
+        "send_thinking" SWITCH, [O L], "off", "Send back what the model thought before its earlier answers";
     }
     Context {
         "cache_prompt" SWITCH, [L], "on", "Read only what is new in the prompt; off reads all of it again";

@@ -173,7 +173,7 @@ fn endless_spaces_are_read_or_refused_but_never_hang() {
 }
 
 fn say(role: Role, text: &str) -> Message {
-    Message { role, text: text.to_owned(), thinking: None }
+    Message::new(role, text)
 }
 
 fn template(source: Option<&str>) -> Template {

@@ -93,7 +93,7 @@ impl Place {
 }
 
 fn user(text: &str) -> Vec<Message> {
-    vec![Message { role: Role::User, text: text.to_owned(), thinking: None }]
+    vec![Message::new(Role::User, text)]
 }
 
 fn request(messages: Vec<Message>, parameters: &[(&str, serde_json::Value)]) -> Request {
@@ -220,7 +220,7 @@ async fn branches_share_what_they_have_in_common() {
     let long = "x".repeat(300);
     let few = [("max_tokens", json!(3))];
     ask(&place, request(user(&long), &few)).await.0.unwrap();
-    let branch = |end: &str| [user(&long), vec![Message { role: Role::Assistant, text: "yes".into(), thinking: None }], user(end)].concat();
+    let branch = |end: &str| [user(&long), vec![Message::new(Role::Assistant, "yes")], user(end)].concat();
     let (_, first, f, _) = ask(&place, request(branch(&"a".repeat(100)), &few)).await;
     assert!(value(f.cached_tokens) >= 300.0);
     let (_, _, f, _) = ask(&place, request(branch(&"b".repeat(100)), &few)).await;
@@ -262,7 +262,7 @@ async fn an_answer_goes_on_where_it_ended() {
     let place = Place::new();
     let (_, whole, ..) = ask(&place, request(user("hello"), &[("max_tokens", json!(30))])).await;
     let mut messages = user("hello");
-    messages.push(Message { role: Role::Assistant, text: whole[..12].to_owned(), thinking: None });
+    messages.push(Message::new(Role::Assistant, &whole[..12]));
     let (_, rest, figures, _) = ask(&place, Request { continues: true, ..request(messages, &[("max_tokens", json!(18))]) }).await;
     assert_eq!(rest, whole[12..]);
     assert!(value(figures.cached_tokens) > 12.0);

@@ -159,7 +159,7 @@ impl Editor {
             Some(Row::Field(parameter)) => {
                 let (text, extension) = match (facts.own.0.get(parameter.key), parameter.kind) {
                     (Some(value @ Value::Object(_)), _) => (serde_json::to_string_pretty(value).unwrap_or_default(), "json"),
-                    (value, Type::Json) => (value.map(parameters::show).unwrap_or_default(), "json"),
+                    (value, Type::Json | Type::Tools) => (value.map(parameters::show).unwrap_or_default(), "json"),
                     (value, Type::Text { .. }) => (value.map(parameters::show).unwrap_or_default(), "gbnf"),
                     _ => return Outcome::done().say("This is typed here: Enter."),
                 };
