@@ -23,5 +23,5 @@ mod write;
 
 pub use machine::{Effect, Input, Machine, measure};
 pub use replica::{Replica, Touched};
-pub use tree::Doc;
+pub use tree::{Counts, Doc};
 pub use write::{Taken, Write};

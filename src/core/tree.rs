@@ -3,9 +3,39 @@
 //! Invariant: every node's parent is in the outline and older in insertion order, so there are no cycles; children are kept in
 //! order of creation; hidden and archived nodes and their descendants never show in siblings or children.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::proto::{Content, Conversation, Node, NodeId, Part, Role};
+
+/// What lists show of a tree. Messages that are put away count, but make no branches; hidden ones are not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub messages: u32,
+    pub branches: u32,
+    pub tokens: u64,
+}
+
+impl Counts {
+    /// Of all nodes of a tree, parents before their children.
+    pub fn of<'n>(nodes: impl Iterator<Item = &'n Node> + Clone) -> Self {
+        let mut counts = Self::default();
+        let mut away: HashSet<NodeId> = HashSet::new();
+        let mut parents: HashSet<NodeId> = HashSet::new();
+        let visible = nodes.filter(|node| !node.hidden);
+        for node in visible.clone() {
+            counts.messages += 1;
+            counts.tokens += u64::from(node.tokens);
+            if node.archived || node.parent.is_some_and(|parent| away.contains(&parent)) {
+                away.insert(node.id);
+            } else {
+                parents.extend(node.parent);
+            }
+        }
+        let leaves = visible.filter(|node| !away.contains(&node.id) && !parents.contains(&node.id)).count();
+        counts.branches = u32::try_from(leaves).unwrap_or(u32::MAX);
+        counts
+    }
+}
 
 /// A conversation's tree. Nodes are addressed by id; the order of `nodes` is the order in which they were added.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +45,7 @@ pub struct Doc {
     index: HashMap<NodeId, usize>,
     children: HashMap<Option<NodeId>, Vec<NodeId>>,
     contents: HashMap<NodeId, Content>,
-    /// The child under each node that was looked at last; navigation only, not stored.
+    /// The child under each node that was looked at last. What of it lies at forks is stored with the conversation.
     visited: HashMap<NodeId, NodeId>,
 }
 
@@ -24,12 +54,12 @@ impl Doc {
     #[must_use]
     pub fn new(conversation: Conversation, nodes: Vec<Node>, contents: impl IntoIterator<Item = (NodeId, Content)>) -> Self {
         let mut doc = Self {
+            visited: conversation.visited.iter().map(|(above, child)| (*above, *child)).collect(),
             conversation,
             nodes: Vec::with_capacity(nodes.len()),
             index: HashMap::with_capacity(nodes.len()),
             children: HashMap::new(),
             contents: contents.into_iter().collect(),
-            visited: HashMap::new(),
         };
         for node in nodes {
             doc.insert(node, None);
@@ -168,14 +198,78 @@ impl Doc {
     /// The leaf below a node: the last visited child at each step, else the newest.
     #[must_use]
     pub fn leaf_below(&self, id: NodeId) -> NodeId {
+        self.leaf_without(id, |_| false)
+    }
+
+    /// The leaf below a node, as if those were not there of which `gone` says so.
+    fn leaf_without(&self, id: NodeId, gone: impl Fn(NodeId) -> bool) -> NodeId {
         let mut at = id;
         loop {
-            let visited = self.visited.get(&at).copied().filter(|child| self.node(*child).is_some_and(|n| !n.hidden));
-            match visited.or_else(|| self.children(Some(at)).last().map(|n| n.id)) {
-                Some(child) => at = child,
+            let shown = |child: &&Node| !child.hidden && !child.archived && child.parent == Some(at) && !gone(child.id);
+            let visited = self.visited.get(&at).and_then(|child| self.node(*child)).filter(shown);
+            match visited.or_else(|| self.children(Some(at)).filter(shown).last()) {
+                Some(child) => at = child.id,
                 None => return at,
             }
         }
+    }
+
+    /// Where to look when a message is gone: below the version beside it that came before, else after; else its parent. `gone` says it of
+    /// messages that are still visible here.
+    #[must_use]
+    pub fn nearest(&self, id: NodeId, gone: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+        let mut at = self.node(id)?;
+        loop {
+            let mut before = None;
+            let mut after = None;
+            let mut passed = false;
+            for sibling in self.children.get(&at.parent).into_iter().flatten().filter_map(|id| self.node(*id)) {
+                if sibling.id == at.id {
+                    passed = true;
+                } else if !sibling.hidden && !sibling.archived && !gone(sibling.id) {
+                    if passed {
+                        after = Some(sibling.id);
+                        break;
+                    }
+                    before = Some(sibling.id);
+                }
+            }
+            if let Some(sibling) = before.or(after) {
+                return Some(self.leaf_without(sibling, gone));
+            }
+            at = self.node(at.parent?)?;
+            if !at.hidden && !gone(at.id) && !self.is_away(at.id) {
+                return Some(at.id);
+            }
+        }
+    }
+
+    /// Whether a message, or one above it, is put away.
+    #[must_use]
+    pub fn is_away(&self, id: NodeId) -> bool {
+        let mut at = self.node(id);
+        while let Some(node) = at {
+            if node.archived {
+                return true;
+            }
+            at = node.parent.and_then(|parent| self.node(parent));
+        }
+        false
+    }
+
+    /// A message and all that hangs below it, in order of addition; what is put away too, what is hidden not.
+    #[must_use]
+    pub fn below(&self, id: NodeId) -> Vec<NodeId> {
+        let mut found = HashSet::from([id]);
+        let from = self.index.get(&id).copied().unwrap_or(self.nodes.len());
+        let mut all = Vec::new();
+        for node in &self.nodes[from..] {
+            if !node.hidden && (node.id == id || node.parent.is_some_and(|parent| found.contains(&parent))) {
+                found.insert(node.id);
+                all.push(node.id);
+            }
+        }
+        all
     }
 
     /// The leaf to show when nothing else says: HEAD, else below the newest root.
@@ -193,6 +287,14 @@ impl Doc {
         for pair in path.windows(2) {
             self.visited.insert(pair[0], pair[1]);
         }
+    }
+
+    /// What is to be remembered of the way to `leaf`: at each fork, the child that lies on it.
+    #[must_use]
+    pub fn forks(&self, leaf: NodeId) -> BTreeMap<NodeId, NodeId> {
+        let path = self.path(leaf);
+        let forks = path.windows(2).filter(|pair| self.all_children(Some(pair[0])).nth(1).is_some());
+        forks.map(|pair| (pair[0], pair[1])).collect()
     }
 
     /// Whether `ancestor` lies on the path to `node` (or is it).
@@ -230,17 +332,9 @@ impl Doc {
         self.nodes.iter().filter(|node| node.role == Role::Assistant && node.state.is_running())
     }
 
-    /// Visible messages and leaves, as lists show them.
+    /// What lists show of this tree.
     #[must_use]
-    pub fn counts(&self) -> (u32, u32) {
-        let mut messages = 0;
-        let mut leaves = 0;
-        for node in self.nodes.iter().filter(|node| !node.hidden) {
-            messages += 1;
-            if self.children(Some(node.id)).next().is_none() {
-                leaves += 1;
-            }
-        }
-        (messages, leaves)
+    pub fn counts(&self) -> Counts {
+        Counts::of(self.nodes.iter())
     }
 }

@@ -5,7 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::proto::{ClientId, CommandId, ConversationId, Folder, FolderId, ModelRef, NodeId, Parameters, Queued, Titled, UnixMs};
+use crate::proto::{
+    ClientId, CommandId, Conversation, ConversationId, Folder, FolderId, ModelRef, NodeId, Parameters, Queued, Titled, UnixMs,
+};
 
 /// One thing that changed. `from` is what it was, `to` what it became.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -119,6 +121,103 @@ pub enum Step {
         from: Option<Folder>,
         to: Option<Folder>,
     },
+}
+
+impl Step {
+    /// The conversation that it changes; `None` for folders.
+    #[must_use]
+    pub fn conversation(&self) -> Option<ConversationId> {
+        match self {
+            Self::Hidden { conversation, .. }
+            | Self::Archived { conversation, .. }
+            | Self::Rating { conversation, .. }
+            | Self::Reactions { conversation, .. }
+            | Self::Bookmark { conversation, .. }
+            | Self::Head { conversation, .. }
+            | Self::Branch { conversation, .. }
+            | Self::Mark { conversation, .. }
+            | Self::Title { conversation, .. }
+            | Self::System { conversation, .. }
+            | Self::Parameters { conversation, .. }
+            | Self::Preset { conversation, .. }
+            | Self::Model { conversation, .. }
+            | Self::Queue { conversation, .. }
+            | Self::Pinned { conversation, .. }
+            | Self::ArchivedRow { conversation, .. }
+            | Self::Deleted { conversation, .. }
+            | Self::InFolder { conversation, .. }
+            | Self::Tags { conversation, .. } => Some(*conversation),
+            Self::Folder { .. } => None,
+        }
+    }
+
+    /// Whether it changes a conversation's place in lists only, so that its messages are not needed.
+    #[must_use]
+    pub fn is_of_row(&self) -> bool {
+        matches!(
+            self,
+            Self::Title { .. }
+                | Self::Pinned { .. }
+                | Self::ArchivedRow { .. }
+                | Self::Deleted { .. }
+                | Self::InFolder { .. }
+                | Self::Tags { .. }
+        )
+    }
+
+    /// The step back.
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        let mut step = self.clone();
+        match &mut step {
+            Self::Hidden { from, to, .. }
+            | Self::Archived { from, to, .. }
+            | Self::Pinned { from, to, .. }
+            | Self::ArchivedRow { from, to, .. } => std::mem::swap(from, to),
+            Self::Rating { from, to, .. } => std::mem::swap(from, to),
+            Self::Reactions { from, to, .. } | Self::Tags { from, to, .. } => std::mem::swap(from, to),
+            Self::Bookmark { from, to, .. } | Self::System { from, to, .. } | Self::Preset { from, to, .. } => std::mem::swap(from, to),
+            Self::Head { from, to, .. } | Self::Branch { from, to, .. } | Self::Mark { from, to, .. } => std::mem::swap(from, to),
+            Self::Title { from, to, .. } => std::mem::swap(from, to),
+            Self::Parameters { from, to, .. } => std::mem::swap(from, to),
+            Self::Model { from, to, .. } => std::mem::swap(from, to),
+            Self::Queue { from, to, .. } => std::mem::swap(from, to),
+            Self::Deleted { from, to, .. } => std::mem::swap(from, to),
+            Self::InFolder { from, to, .. } => std::mem::swap(from, to),
+            Self::Folder { from, to, .. } => std::mem::swap(from, to),
+        }
+        step
+    }
+
+    /// What differs between two states of a conversation, beside its messages.
+    #[must_use]
+    pub fn between(before: &Conversation, after: &Conversation) -> Vec<Self> {
+        let conversation = before.row.id;
+        let mut steps = Vec::new();
+        macro_rules! step {
+            ($kind:ident, $before:expr, $after:expr) => {
+                if $before != $after {
+                    steps.push(Self::$kind { conversation, from: $before.clone(), to: $after.clone() });
+                }
+            };
+        }
+        step!(Title, (before.row.title.clone(), before.row.titled), (after.row.title.clone(), after.row.titled));
+        step!(System, before.system, after.system);
+        step!(Parameters, before.parameters, after.parameters);
+        step!(Preset, before.row.preset, after.row.preset);
+        step!(Model, before.row.model, after.row.model);
+        step!(Queue, before.queue, after.queue);
+        step!(Head, before.head, after.head);
+        step!(ArchivedRow, before.row.archived, after.row.archived);
+        step!(Deleted, before.row.deleted, after.row.deleted);
+        for name in before.branches.keys().chain(after.branches.keys().filter(|name| !before.branches.contains_key(*name))) {
+            let (from, to) = (before.branches.get(name).copied(), after.branches.get(name).copied());
+            if from != to {
+                steps.push(Self::Branch { conversation, name: name.clone(), from, to });
+            }
+        }
+        steps
+    }
 }
 
 /// An act that can be undone.

@@ -8,11 +8,13 @@ use super::Seat;
 use super::driver::{Host, Whose, now};
 use super::runs::Work;
 use crate::backend::Request;
-use crate::core::machine::Start;
-use crate::core::{Effect, Input, Write};
+use crate::core::machine::{self, Needs, Start};
+use crate::core::{Effect, Input, Machine, Write};
 use crate::error::{Error, Kind, Result};
 use crate::proto::wire::{HostFrame, Welcome};
-use crate::proto::{Ack, Command, CommandId, ConversationId, Event, EventKind, Finish, IdGen, Level, MAJOR, MINOR, NodeId, Opened};
+use crate::proto::{
+    Ack, ClientId, Command, CommandId, ConversationId, Event, EventKind, Finish, IdGen, Level, MAJOR, MINOR, NodeId, Opened,
+};
 
 /// Documents at hand beyond which those that nobody needs are let go.
 const MOST_DOCS: usize = 16;
@@ -23,6 +25,9 @@ impl Host {
         self.seq += 1;
         let event = Arc::new(Event { seq: self.seq, at: now(), kind });
         self.machine.replica.apply(&event);
+        if matches!(&event.kind, EventKind::ConversationRemoved { id } if self.machine.replica.last == Some(*id)) {
+            self.machine.replica.last = None;
+        }
         self.mind(&event.kind);
         self.seats.fan_out(&event, &self.machine);
     }
@@ -55,16 +60,35 @@ impl Host {
         {
             self.remember_last(*conversation).await;
         }
-        let deleted = if let Command::DeleteConversation { conversation } = &command { Some(*conversation) } else { None };
-        let input = Input::Command { client, id, command, run: IdGen::Real.fresh() };
+        let input = match self.input(client, id, command).await {
+            Ok(input) => input,
+            Err(error) => return self.ack(seat, id, Err(error)),
+        };
         let effects = self.machine.handle(input, now());
         self.carry_out(effects, Some((seat, id))).await;
-        if deleted.is_some() && self.machine.replica.last == deleted {
-            self.machine.replica.last = None;
-        }
         if self.machine.replica.docs.len() > MOST_DOCS {
             self.machine.evict();
         }
+    }
+
+    /// What the machine is told of a command: with what the store alone knows.
+    async fn input(&mut self, client: ClientId, id: CommandId, command: Command) -> Result<Input> {
+        let lying = match &command {
+            Command::Undo | Command::Redo => {
+                let redo = command == Command::Redo;
+                let op = self.store.next_op(client, self.seats.clients(), redo).await?;
+                let op = op.ok_or_else(|| nothing_to_undo(redo))?;
+                self.bring(|machine| machine.needs_of(&op.steps), None).await?;
+                return Ok(Input::Undo { client, id, op, redo });
+            }
+            Command::EmptyBin => self.store.lying_in(None).await?,
+            Command::DeleteFolder { id } => self.store.lying_in(Some(*id)).await?,
+            _ => return Ok(Input::Command { client, id, command, run: IdGen::Real.fresh() }),
+        };
+        let known = &self.machine.replica.rows;
+        let missing: Vec<ConversationId> = lying.iter().filter(|id| !known.contains_key(id)).copied().collect();
+        self.machine.load_rows(self.store.rows(missing).await?);
+        Ok(Input::Found { client, id, command, conversations: lying })
     }
 
     /// Prompts that wait for the first look at the backends are stopped before they begin.
@@ -146,17 +170,29 @@ impl Host {
 
     /// Loads what the machine needs for a command.
     async fn bring_to_hand(&mut self, command: &Command) -> Result<()> {
+        self.bring(|machine| machine.needs(command), machine::subject(command)).await
+    }
+
+    /// Loads what is needed until nothing is; contents are those of `subject`.
+    async fn bring(&mut self, needed: impl Fn(&Machine) -> Needs, subject: Option<ConversationId>) -> Result<()> {
         loop {
-            let needs = self.machine.needs(command);
-            if let Some(conversation) = needs.conversation {
-                if !self.load(conversation).await? {
+            let needs = needed(&self.machine);
+            if !needs.rows.is_empty() {
+                let rows = self.store.rows(needs.rows.clone()).await?;
+                let all = rows.len() == needs.rows.len();
+                self.machine.load_rows(rows);
+                if !all {
                     // The machine says that there is no such conversation.
+                    return Ok(());
+                }
+            } else if let Some(conversation) = needs.conversation {
+                if !self.load(conversation).await? {
                     return Ok(());
                 }
             } else if needs.contents.is_empty() {
                 return Ok(());
-            } else if let Command::Send { conversation, .. } | Command::Answer { conversation, .. } = command {
-                self.load_contents(*conversation, needs.contents).await?;
+            } else if let Some(conversation) = subject {
+                self.load_contents(conversation, needs.contents).await?;
             } else {
                 return Ok(());
             }
@@ -190,7 +226,11 @@ impl Host {
         let mut effects = effects.into_iter();
         while let Some(effect) = effects.next() {
             match effect {
-                Effect::Persist { writes, sync } => {
+                Effect::Persist { mut writes, sync } => {
+                    if asked.is_some_and(|(seat, _)| !self.seats.is_screen(seat)) {
+                        // Only what people do by hand is undone by hand.
+                        writes.retain(|write| !matches!(write, Write::Op(_)));
+                    }
                     let kept = if asked.is_none() { writes.clone() } else { Vec::new() };
                     if let Err(error) = self.store.write(writes, sync).await {
                         match asked {
@@ -209,6 +249,7 @@ impl Host {
                     }
                 }
                 Effect::Load(opened) => self.machine.load(*opened),
+                Effect::Visit { conversation, leaf } => self.machine.visited(conversation, leaf),
                 Effect::Emit(kind) => self.emit(kind),
                 Effect::Start(start) => self.start_run(*start),
                 Effect::Abort { node } => self.runs.stop(node, Error::new(Kind::Cancelled, "The answer was stopped.")),
@@ -336,6 +377,11 @@ impl Host {
         };
         self.seats.answer(seat, HostFrame::Welcome(Box::new(welcome)));
     }
+}
+
+fn nothing_to_undo(redo: bool) -> Error {
+    let what = if redo { "There is nothing to do again." } else { "There is nothing to undo." };
+    Error::new(Kind::NotFound, what)
 }
 
 /// The setting that remembers which conversation was opened last.

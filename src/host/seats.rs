@@ -67,6 +67,11 @@ impl Seats {
         self.all.get(&seat).map(|attachment| attachment.client)
     }
 
+    /// Who is here.
+    pub(super) fn clients(&self) -> Vec<ClientId> {
+        self.all.values().map(|attachment| attachment.client).collect()
+    }
+
     /// Whether a person looks at this client.
     pub(super) fn is_screen(&self, seat: Seat) -> bool {
         self.all.get(&seat).is_some_and(|attachment| attachment.screen)

@@ -3,9 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::Fault;
-use super::search;
 use super::words::{unsigned, uuid, uuid_if};
-use crate::proto::{Folder, FolderId};
+use crate::core::settings::fold;
+use crate::proto::{ConversationId, Folder, FolderId};
 
 pub(super) const ALL: &str = "SELECT f.id, p.id, f.name, f.template, f.search,
         (SELECT count(*) FROM conversation AS c WHERE c.folder = f.key AND c.archived = 0 AND c.deleted IS NULL),
@@ -34,6 +34,21 @@ pub(super) fn key(connection: &Connection, id: FolderId) -> rusqlite::Result<Opt
     connection.prepare_cached("SELECT key FROM folder WHERE id = ?1")?.query_row([id.0.as_bytes()], |row| row.get(0)).optional()
 }
 
+pub(super) const WITHIN: &str = "SELECT id FROM conversation WHERE folder = ?1";
+pub(super) const BIN: &str = "SELECT id FROM conversation WHERE deleted IS NOT NULL";
+
+/// The conversations that lie in a folder, put away or not; `None`: those in the bin.
+pub(super) fn lying_in(connection: &Connection, folder: Option<FolderId>) -> Result<Vec<ConversationId>, Fault> {
+    let read = |row: &rusqlite::Row<'_>| uuid(row, 0).map(ConversationId);
+    let Some(folder) = folder else {
+        let mut statement = connection.prepare_cached(BIN)?;
+        return Ok(statement.query_map([], read)?.collect::<rusqlite::Result<_>>()?);
+    };
+    let Some(key) = key(connection, folder)? else { return Ok(Vec::new()) };
+    let mut statement = connection.prepare_cached(WITHIN)?;
+    Ok(statement.query_map([key], read)?.collect::<rusqlite::Result<_>>()?)
+}
+
 /// Replaces the tags of a conversation; nothing is written when they are what they were.
 pub(super) fn put_tags(connection: &Connection, conversation: i64, new: &[String]) -> Result<(), Fault> {
     let mut statement = connection.prepare_cached("SELECT name FROM tag WHERE conversation = ?1 ORDER BY name")?;
@@ -59,7 +74,7 @@ pub(super) fn put(connection: &Connection, folder: &Folder) -> Result<(), Fault>
                 parent = excluded.parent, name = excluded.name, folded = excluded.folded, template = excluded.template,
                 search = excluded.search",
         )?
-        .execute(params![folder.id.0.as_bytes(), parent, folder.name, search::fold(&folder.name), folder.template, folder.search])?;
+        .execute(params![folder.id.0.as_bytes(), parent, folder.name, fold(&folder.name), folder.template, folder.search])?;
     Ok(())
 }
 

@@ -45,8 +45,8 @@ use crate::core::undo::Op;
 use crate::core::{Taken, Write};
 use crate::error::{Error, Kind, Result};
 use crate::proto::{
-    Card, ClientId, CommandId, Content, Conversation, ConversationId, ConversationRow, Download, Folder, ModelRef, ModelUse, Node, NodeId,
-    Order, Parameters, SearchHit, Shelf, UnixMs, Window,
+    Card, ClientId, CommandId, Content, Conversation, ConversationId, ConversationRow, Download, Folder, FolderId, ModelRef, ModelUse,
+    Node, NodeId, Order, Parameters, SearchHit, Shelf, UnixMs, Window,
 };
 use fault::Fault;
 use reader::Readers;
@@ -190,6 +190,14 @@ impl Store {
     /// What the database says.
     pub async fn rows(&self, ids: Vec<ConversationId>) -> Result<Vec<ConversationRow>> {
         self.inner.readers.read(move |connection| queries::rows(connection, &ids)).await
+    }
+
+    /// The conversations that lie in a folder, put away or not; `None`: those in the bin.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn lying_in(&self, folder: Option<FolderId>) -> Result<Vec<ConversationId>> {
+        self.inner.readers.read(move |connection| folders::lying_in(connection, folder)).await
     }
 
     /// All folders, with their counts.

@@ -1,13 +1,16 @@
 //! What each command does.
 
-use super::runs::{line, measure};
+use super::grown::{Grown, fresh};
+use super::runs::line;
 use super::sending::speaker;
+use super::undo::{Did, said};
 use super::{Effect, Live, Machine, Start, Write};
 use crate::core::settings::{self, State as Settings};
+use crate::core::undo::{Op, Step};
 use crate::core::{Doc, names, parameters, prompt};
-use crate::error::{Error, Kind, Result, quoted};
+use crate::error::{Error, Kind, Result, harmless, quoted};
 use crate::proto::{
-    Ack, ClientId, Command, CommandId, Content, Conversation, ConversationId, ConversationRow, EventKind, Figures, ModelRef, Node, NodeId,
+    Ack, ClientId, Command, CommandId, Content, Conversation, ConversationId, ConversationRow, EventKind, Figures, ModelRef, NodeId,
     Opened, Part, PresetKind, Role, Run, RunId, State, Subject, Titled, UnixMs,
 };
 
@@ -15,10 +18,18 @@ use crate::proto::{
 const LONGEST_NAME: usize = 200;
 
 /// The conversation whose document a command reads; `None` for those that need none.
-pub(super) fn subject(command: &Command) -> Option<ConversationId> {
+#[must_use]
+pub fn subject(command: &Command) -> Option<ConversationId> {
     match command {
         Command::Rename { conversation, .. }
-        | Command::DeleteConversation { conversation }
+        | Command::Fork { conversation, .. }
+        | Command::Graft { conversation, .. }
+        | Command::ArchiveBranch { conversation, .. }
+        | Command::Rate { conversation, .. }
+        | Command::React { conversation, .. }
+        | Command::Bookmark { conversation, .. }
+        | Command::SetMark { conversation, .. }
+        | Command::Visit { conversation, .. }
         | Command::SetSystem { conversation, .. }
         | Command::SetParameters { subject: Subject::Conversation(conversation), .. }
         | Command::SetModel { conversation, .. }
@@ -35,16 +46,31 @@ pub(super) fn subject(command: &Command) -> Option<ConversationId> {
     }
 }
 
+/// Conversations of which a command needs no more than how lists show them.
+pub(super) fn rows(command: &Command) -> &[ConversationId] {
+    match command {
+        Command::Keep { conversations, .. } => conversations,
+        Command::DeleteConversation { conversation } => std::slice::from_ref(conversation),
+        _ => &[],
+    }
+}
+
 /// What a command changes, before it is known to be committed.
 #[derive(Default)]
-struct Change {
-    writes: Vec<Write>,
-    events: Vec<EventKind>,
-    load: Option<Opened>,
-    start: Option<Start>,
-    aborts: Vec<NodeId>,
+pub(super) struct Change {
+    pub(super) writes: Vec<Write>,
+    pub(super) events: Vec<EventKind>,
+    pub(super) load: Option<Opened>,
+    pub(super) start: Option<Start>,
+    pub(super) aborts: Vec<NodeId>,
+    /// Where somebody went, to be remembered.
+    pub(super) visit: Option<(ConversationId, NodeId)>,
+    /// What it did, when that can be undone.
+    pub(super) op: Option<Did>,
+    /// What is said to whoever asked; `None`: that it is done.
+    pub(super) ack: Option<Ack>,
     /// Not worth waiting for the disk itself.
-    lazy: bool,
+    pub(super) lazy: bool,
 }
 
 impl Machine {
@@ -60,8 +86,18 @@ impl Machine {
             Command::Add { conversation, node, parent, role, content } => self.add(conversation, node, parent, role, content, at),
             Command::Stop { conversation, node } => self.stop(conversation, node),
             Command::DeleteConversation { conversation } => self.delete(conversation),
-            Command::SetBranch { conversation, name, leaf } => self.set_branch(conversation, &name, leaf),
-            Command::SetHead { conversation, head } => self.set_head(conversation, head),
+            Command::SetBranch { conversation, name, leaf } => self.set_branch(conversation, &name, leaf, at),
+            Command::SetHead { conversation, head } => self.set_head(conversation, head, at),
+            Command::Keep { conversations, change } => self.keep(&conversations, &change, at),
+            Command::SaveFolder { folder } => self.save_folder(folder, at),
+            fork @ Command::Fork { .. } => self.fork(&fork, run, at),
+            graft @ Command::Graft { .. } => self.graft(&graft, run, at),
+            Command::ArchiveBranch { conversation, node, archived } => self.archive_branch(conversation, node, archived, at),
+            Command::Rate { conversation, node, rating } => self.rate(conversation, node, rating, at),
+            Command::React { conversation, node, reaction, on } => self.react(conversation, node, &reaction, on, at),
+            Command::Bookmark { conversation, node, note } => self.bookmark(conversation, node, note.as_deref(), at),
+            Command::SetMark { conversation, letter, node } => self.set_mark(conversation, letter, node, at),
+            Command::Visit { conversation, leaf } => self.visit_leaf(conversation, leaf),
             Command::Rename { .. }
             | Command::SetSystem { .. }
             | Command::SetParameters { subject: Subject::Conversation(_), .. }
@@ -88,13 +124,36 @@ impl Machine {
             changed.parameters = state.parameters;
             changed.row.preset = state.pointed.preset;
             changed.system = state.pointed.system;
-            settled(&doc.conversation, changed, at, Some(&format!("back to version {number}")), false)
+            settled(
+                &doc.conversation,
+                changed,
+                at,
+                Some(&format!("back to version {number}")),
+                format!("went back to version {number}"),
+                false,
+            )
         });
         self.carried(client, id, Some(conversation), change, at)
     }
 
+    /// A command about what lies in a folder or in the bin, and what lies there.
+    pub(super) fn found(
+        &mut self,
+        client: ClientId,
+        id: CommandId,
+        command: &Command,
+        conversations: &[ConversationId],
+        at: UnixMs,
+    ) -> Vec<Effect> {
+        let change = match command {
+            Command::DeleteFolder { id } => self.delete_folder(*id, conversations, at),
+            _ => Ok(self.empty_bin(conversations)),
+        };
+        self.carried(client, id, None, change, at)
+    }
+
     /// The effects of a change, or of why there is none.
-    fn carried(
+    pub(super) fn carried(
         &mut self,
         client: ClientId,
         id: CommandId,
@@ -110,12 +169,17 @@ impl Machine {
         let mut effects = Vec::new();
         if saved && !change.writes.is_empty() {
             let mut writes = change.writes;
+            if let Some(did) = change.op.filter(|did| !did.steps.is_empty()) {
+                let Did { conversation, about, steps } = did;
+                writes.push(Write::Op(Op { command: id, client, at, conversation, about, steps }));
+            }
             if !change.lazy {
                 writes.push(Write::Applied { command: id, at });
             }
             effects.push(Effect::Persist { writes, sync: !change.lazy });
         }
         effects.extend(change.load.map(|opened| Effect::Load(Box::new(opened))));
+        effects.extend(change.visit.map(|(conversation, leaf)| Effect::Visit { conversation, leaf }));
         let shown = change.events.into_iter().filter(|event| saved || !matches!(event, EventKind::Row(_)));
         effects.extend(shown.map(Effect::Emit));
         if let Some(start) = change.start {
@@ -125,15 +189,12 @@ impl Machine {
             effects.push(Effect::Start(Box::new(start)));
         }
         effects.extend(change.aborts.into_iter().map(|node| Effect::Abort { node }));
-        effects.push(Effect::Ack { client, id, result: Ok(Ack::Done) });
+        effects.push(Effect::Ack { client, id, result: Ok(change.ack.unwrap_or(Ack::Done)) });
         effects
     }
 
-    fn doc(&self, conversation: ConversationId) -> Result<&Doc> {
-        self.replica.docs.get(&conversation).ok_or_else(|| {
-            Error::new(Kind::NotFound, "There is no such conversation; it may have been deleted.")
-                .hint("`arbour conversations ls` lists those that there are.")
-        })
+    pub(super) fn doc(&self, conversation: ConversationId) -> Result<&Doc> {
+        self.replica.docs.get(&conversation).ok_or_else(no_conversation)
     }
 
     fn new_conversation(&mut self, command: Command, at: UnixMs) -> Result<Change> {
@@ -157,7 +218,9 @@ impl Machine {
         let mut writes = vec![Write::Conversation(conversation.clone())];
         let begun = Settings::of_conversation(&conversation);
         writes.extend(Write::versions(&Subject::Conversation(id), &Settings::default(), &begun, at, Some("begun")));
-        Ok(Change { writes, load: Some(load), events: vec![EventKind::Row(row)], ..Change::default() })
+        let steps = vec![Step::Deleted { conversation: id, from: Some(at), to: None }];
+        let op = Some(Did { conversation: Some(id), about: "began a conversation".to_owned(), steps });
+        Ok(Change { writes, load: Some(load), events: vec![EventKind::Row(row)], op, ..Change::default() })
     }
 
     fn view(&mut self, client: ClientId, conversation: Option<ConversationId>) -> Result<Change> {
@@ -191,7 +254,7 @@ impl Machine {
         if doc.node(answer).is_some() {
             return Ok(Change::default());
         }
-        let above = parent.map(|id| doc.node(id).ok_or_else(|| no_message("the message to answer"))).transpose()?;
+        let above = parent.map(|id| super::marks::shown(doc, id)).transpose()?;
         if let Some(above) = above.filter(|above| above.state.is_running()) {
             return Err(Error::new(Kind::Busy, format!("The answer above is still {}.", above.state))
                 .hint("Wait until it is done, or stop it with C-c; what you typed is kept."));
@@ -252,6 +315,11 @@ impl Machine {
         grown.node(&mut change, node, begun);
         grown.conversation.row.model = Some(model.clone());
         grown.conversation.row.running += 1;
+        grown.about = match &change.writes[..] {
+            [Write::Node { content, .. }, _] => format!("sent {}", said(&crate::proto::content_text(content), "a message")),
+            _ if continues_text => "let an answer go on".to_owned(),
+            _ => format!("asked for an answer to {}", said(above.map_or("", |above| &above.snippet), "a message")),
+        };
         let parameters = settings.parameters();
         change.writes.push(Write::Used {
             node: answer,
@@ -295,7 +363,7 @@ impl Machine {
             return Ok(Change::default());
         }
         if let Some(parent) = parent {
-            doc.node(parent).ok_or_else(|| no_message("the message above"))?;
+            super::marks::shown(doc, parent)?;
         }
         let state = if role == Role::Assistant { State::Done } else { State::Sent };
         let mut grown = Grown::new(doc);
@@ -304,72 +372,57 @@ impl Machine {
         if grown.conversation.row.title.is_empty() && parent.is_none() {
             grown.conversation.row.title = line(&crate::proto::content_text(&content), &content, 48);
         }
+        grown.about = format!("added {}", said(&node.snippet, "a message"));
         grown.node(&mut change, node, content);
         grown.finish(&mut change, doc, id, at);
         Ok(change)
     }
 
+    /// The answers that are being produced in a conversation.
+    pub(super) fn running_in(&self, conversation: ConversationId) -> impl Iterator<Item = NodeId> {
+        self.live.iter().filter(move |(_, live)| live.conversation == conversation).map(|(id, _)| *id)
+    }
+
     fn stop(&self, conversation: ConversationId, node: Option<NodeId>) -> Result<Change> {
-        let aborts = self
-            .live
-            .iter()
-            .filter(|(id, live)| live.conversation == conversation && node.is_none_or(|n| n == **id))
-            .map(|(id, _)| *id)
-            .collect();
+        let aborts = self.running_in(conversation).filter(|id| node.is_none_or(|node| node == *id)).collect();
         Ok(Change { aborts, ..Change::default() })
     }
 
-    fn delete(&mut self, conversation: ConversationId) -> Result<Change> {
-        self.doc(conversation)?;
-        let aborts: Vec<NodeId> = self.live.iter().filter(|(_, live)| live.conversation == conversation).map(|(id, _)| *id).collect();
-        for node in &aborts {
-            self.live.remove(node);
-        }
-        self.views.retain(|_, viewed| *viewed != conversation);
-        Ok(Change {
-            writes: vec![Write::DeleteConversation(conversation)],
-            events: vec![EventKind::ConversationRemoved { id: conversation }],
-            aborts,
-            ..Change::default()
-        })
-    }
-
-    fn set_head(&self, conversation: ConversationId, head: NodeId) -> Result<Change> {
+    fn set_head(&self, conversation: ConversationId, head: NodeId, at: UnixMs) -> Result<Change> {
         let doc = self.doc(conversation)?;
-        doc.node(head).filter(|node| !node.hidden).ok_or_else(|| no_message("the message to make HEAD"))?;
+        let known = doc.node(head).filter(|node| !node.hidden).ok_or_else(|| no_message("the message to make HEAD"))?;
         if doc.conversation.head == Some(head) {
             return Ok(Change::default());
         }
-        let mut changed = doc.conversation.clone();
-        changed.head = Some(head);
-        Ok(Change {
-            writes: vec![Write::Conversation(changed)],
-            events: vec![EventKind::Head { conversation, head: Some(head) }],
-            ..Change::default()
-        })
+        let about = format!("made {} HEAD", said(&known.snippet, "a message"));
+        let steps = vec![Step::Head { conversation, from: doc.conversation.head, to: Some(head) }];
+        self.act(Did { conversation: Some(conversation), about, steps }, at)
     }
 
-    fn set_branch(&self, conversation: ConversationId, given: &str, leaf: Option<NodeId>) -> Result<Change> {
+    fn set_branch(&self, conversation: ConversationId, given: &str, leaf: Option<NodeId>, at: UnixMs) -> Result<Change> {
         let doc = self.doc(conversation)?;
         let name = name("branch", given)?;
+        let known = doc.conversation.branches.get(&name).copied();
+        if known == leaf && known.is_some() {
+            return Ok(Change::default());
+        }
         match leaf {
             Some(leaf) => {
-                doc.node(leaf).ok_or_else(|| no_message("the message to name"))?;
-                if doc.conversation.branches.get(&name).is_some_and(|at| *at != leaf) {
+                super::marks::shown(doc, leaf)?;
+                if known.is_some() {
                     return Err(Error::new(Kind::Usage, format!("Another branch is called {} already.", quoted(&name)))
                         .hint("Choose another name, or forget the old one with :branch! NAME."));
                 }
             }
-            None if !doc.conversation.branches.contains_key(&name) => {
+            None if known.is_none() => {
                 return Err(Error::new(Kind::NotFound, format!("No branch is called {}.", quoted(&name))));
             }
             None => {}
         }
-        Ok(Change {
-            writes: vec![Write::Branch { conversation, name: name.clone(), leaf }],
-            events: vec![EventKind::Branch { conversation, name, leaf }],
-            ..Change::default()
-        })
+        let shown = said(&name, "a branch");
+        let about = if leaf.is_some() { format!("named the branch {shown}") } else { format!("forgot the branch {shown}") };
+        let steps = vec![Step::Branch { conversation, name, from: known, to: leaf }];
+        self.act(Did { conversation: Some(conversation), about, steps }, at)
     }
 
     /// Changes of a conversation's own fields.
@@ -377,16 +430,34 @@ impl Machine {
         let Some(id) = subject(&command) else { return Ok(Change::default()) };
         let before = &self.doc(id)?.conversation;
         let mut changed = before.clone();
+        let mut about = String::new();
         let mut lazy = false;
         match command {
             Command::Rename { title, .. } => {
                 changed.row.title = name("title", &title)?;
                 changed.row.titled = Titled::Person;
+                about = format!("renamed {} to {}", said(&before.row.title, "the conversation"), said(&changed.row.title, "untitled"));
             }
-            Command::SetSystem { text, .. } => changed.system = text.filter(|t| !t.trim().is_empty()),
-            Command::SetParameters { changes, .. } => changed.parameters = settings::change(&changed.parameters, &changes)?,
-            Command::SetPreset { preset, .. } => changed.row.preset = preset.map(|name| self.preset(&name)).transpose()?,
-            Command::SetModel { model, .. } => changed.row.model = Some(model),
+            Command::SetSystem { text, .. } => {
+                changed.system = text.filter(|t| !t.trim().is_empty());
+                about = if changed.system.is_some() { "changed the system prompt" } else { "took the system prompt away" }.to_owned();
+            }
+            Command::SetParameters { changes, .. } => {
+                changed.parameters = settings::change(&changed.parameters, &changes)?;
+                let words = Settings::of_conversation(before).about(&Settings::of_conversation(&changed));
+                about = format!("changed the settings ({})", words.unwrap_or_default());
+            }
+            Command::SetPreset { preset, .. } => {
+                changed.row.preset = preset.map(|name| self.preset(&name)).transpose()?;
+                about = match &changed.row.preset {
+                    Some(preset) => format!("chose the preset {}", said(preset, "")),
+                    None => "chose no preset".to_owned(),
+                };
+            }
+            Command::SetModel { model, .. } => {
+                about = format!("chose the model {}", harmless(&model.to_string()));
+                changed.row.model = Some(model);
+            }
             Command::SetDraft { text, attached, .. } => {
                 changed.draft = text;
                 changed.attached = attached;
@@ -394,7 +465,7 @@ impl Machine {
             }
             _ => {}
         }
-        Ok(settled(before, changed, at, None, lazy))
+        Ok(settled(before, changed, at, None, about, lazy))
     }
 
     /// The name of a preset that a conversation can have, as it is written.
@@ -411,89 +482,29 @@ impl Machine {
 }
 
 /// A conversation's own fields were changed: what is written and told, with a version when its settings are others.
-fn settled(before: &Conversation, changed: Conversation, at: UnixMs, why: Option<&str>, lazy: bool) -> Change {
+fn settled(before: &Conversation, changed: Conversation, at: UnixMs, why: Option<&str>, about: String, lazy: bool) -> Change {
     let subject = Subject::Conversation(changed.row.id);
     let mut writes = vec![Write::Conversation(changed.clone())];
     writes.extend(Write::versions(&subject, &Settings::of_conversation(before), &Settings::of_conversation(&changed), at, why));
+    let op = Some(Did { conversation: Some(changed.row.id), about, steps: Step::between(before, &changed) });
     let mut events = vec![EventKind::Conversation(changed.clone())];
     if !lazy {
         events.push(EventKind::Row(changed.row));
     }
-    Change { writes, events, lazy, ..Change::default() }
+    Change { writes, events, lazy, op, ..Change::default() }
 }
 
-/// A conversation to which nodes are being added.
-struct Grown {
-    conversation: Conversation,
-    leaves: i64,
-    first_parent: Option<NodeId>,
-    added: u32,
+pub(super) fn no_conversation() -> Error {
+    Error::new(Kind::NotFound, "There is no such conversation; it may have been deleted.")
+        .hint("`arbour conversations ls` lists those that there are.")
 }
 
-impl Grown {
-    fn new(doc: &Doc) -> Self {
-        let (messages, leaves) = doc.counts();
-        let mut conversation = doc.conversation.clone();
-        conversation.row.messages = messages;
-        Self { conversation, leaves: i64::from(leaves), first_parent: None, added: 0 }
-    }
-
-    fn node(&mut self, change: &mut Change, node: Node, content: Content) {
-        if self.added == 0 {
-            self.first_parent = node.parent;
-        }
-        self.added += 1;
-        let conversation = self.conversation.row.id;
-        change.writes.push(Write::Node { conversation, node: node.clone(), content: content.clone() });
-        change.events.push(EventKind::Node { conversation, node, content });
-    }
-
-    /// Moves HEAD to the last added node, and the branches whose leaf was HEAD with it when that leaf was extended or replaced.
-    fn finish(mut self, change: &mut Change, doc: &Doc, head: NodeId, at: UnixMs) {
-        let id = self.conversation.row.id;
-        let extends_leaf = self.first_parent.is_some_and(|parent| doc.children(Some(parent)).next().is_none());
-        if !extends_leaf {
-            self.leaves += 1;
-        }
-        self.conversation.row.messages += self.added;
-        self.conversation.row.branches = u32::try_from(self.leaves).unwrap_or(0);
-        self.conversation.row.updated = at;
-        let old = doc.conversation.head;
-        self.conversation.head = Some(head);
-        let follows = old.is_some_and(|old| {
-            let leaf = doc.node(old);
-            let above = leaf.and_then(|n| n.parent);
-            let above_that = above.and_then(|n| doc.node(n)).and_then(|n| n.parent);
-            let extended = self.first_parent == Some(old);
-            let asked_again = self.added == 1 && above.is_some() && self.first_parent == above;
-            let edited = self.added == 2 && above.is_some() && self.first_parent == above_that;
-            extended || asked_again || edited
-        });
-        if follows && let Some(old) = old {
-            for name in doc.branch_names(old) {
-                self.conversation.branches.insert(name.to_owned(), head);
-                change.writes.push(Write::Branch { conversation: id, name: name.to_owned(), leaf: Some(head) });
-            }
-        }
-        // After the nodes, so that foreign keys hold; before the run starts.
-        change.writes.push(Write::Conversation(self.conversation.clone()));
-        change.events.push(EventKind::Row(self.conversation.row.clone()));
-        change.events.push(EventKind::Conversation(self.conversation));
-    }
-}
-
-fn fresh(id: NodeId, parent: Option<NodeId>, role: Role, state: State, at: UnixMs, content: &Content) -> Node {
-    let mut node = Node::new(id, parent, role, state, at);
-    measure(&mut node, content);
-    node
-}
-
-fn no_message(which: &str) -> Error {
+pub(super) fn no_message(which: &str) -> Error {
     Error::new(Kind::NotFound, format!("There is no such message ({which}); it may be of another conversation."))
 }
 
 /// A title or a branch's name: one line, not empty, not endless.
-fn name(what: &str, given: &str) -> Result<String> {
+pub(super) fn name(what: &str, given: &str) -> Result<String> {
     let clean: String = given.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let clean = clean.trim();
     if clean.is_empty() {

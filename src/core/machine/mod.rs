@@ -6,24 +6,33 @@
 //! and a commit that fails has changed nothing.
 
 mod commands;
+mod copies;
+mod folders;
+mod grown;
+mod keep;
+mod marks;
 #[cfg(test)]
 mod properties;
 mod runs;
 mod sending;
+mod stage;
 #[cfg(test)]
 mod tests;
+mod undo;
 
 use std::collections::{HashMap, HashSet};
 
 use super::prompt::{self, Message};
 use super::settings::{self, Effective, Own, Sources, State as Settings};
+use super::undo::Op;
 use super::{Replica, Write};
 use crate::error::Error;
 use crate::proto::{
-    Ack, Attempt, Card, ClientId, Command, CommandId, Content, Conversation, ConversationId, DeltaKind, EventKind, Figures, Finish,
-    ModelRef, NodeId, Opened, Parameters, Progress, RunId, State, UnixMs,
+    Ack, Attempt, Card, ClientId, Command, CommandId, Content, Conversation, ConversationId, ConversationRow, DeltaKind, EventKind,
+    Figures, Finish, ModelRef, NodeId, Opened, Parameters, Progress, RunId, State, UnixMs,
 };
 
+pub use commands::subject;
 pub use runs::measure;
 
 /// Something that happened.
@@ -45,6 +54,10 @@ pub enum Input {
     Ended { node: NodeId, result: Result<Finish, Error> },
     /// A conversation's settings become those of an earlier version.
     Restore { client: ClientId, id: CommandId, conversation: ConversationId, state: Settings, number: u32 },
+    /// A command about what lies in a folder or in the bin: these conversations lie there.
+    Found { client: ClientId, id: CommandId, command: Command, conversations: Vec<ConversationId> },
+    /// An act is undone, or with `redo` done again.
+    Undo { client: ClientId, id: CommandId, op: Op, redo: bool },
     /// Write down what running answers have so far.
     Checkpoint,
     /// A client is gone; what it looked at is not looked at by it any more.
@@ -60,6 +73,8 @@ pub enum Effect {
     Persist { writes: Vec<Write>, sync: bool },
     /// Put this new, empty conversation at hand ([`Machine::load`]); no client knows it yet.
     Load(Box<Opened>),
+    /// Put at hand where somebody went ([`Machine::visited`]); nobody is told.
+    Visit { conversation: ConversationId, leaf: NodeId },
     /// Number it, apply it to the replica, send it out.
     Emit(EventKind),
     /// Let a backend produce this answer.
@@ -92,12 +107,14 @@ pub struct Needs {
     pub conversation: Option<ConversationId>,
     /// Content of these messages is not loaded. Known only once the document is.
     pub contents: Vec<NodeId>,
+    /// How lists show these conversations is not loaded.
+    pub rows: Vec<ConversationId>,
 }
 
 impl Needs {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.conversation.is_none() && self.contents.is_empty()
+        self.conversation.is_none() && self.contents.is_empty() && self.rows.is_empty()
     }
 }
 
@@ -130,16 +147,35 @@ impl Machine {
     /// cannot be loaded does not exist, and [`Machine::handle`] says so.
     #[must_use]
     pub fn needs(&self, command: &Command) -> Needs {
-        let Some(conversation) = commands::subject(command) else { return Needs::default() };
-        let Some(doc) = self.replica.docs.get(&conversation) else {
-            return Needs { conversation: Some(conversation), contents: Vec::new() };
+        let Some(conversation) = commands::subject(command) else {
+            let missing = commands::rows(command).iter().filter(|id| !self.replica.rows.contains_key(id));
+            return Needs { rows: missing.copied().collect(), ..Needs::default() };
         };
+        let Some(doc) = self.replica.docs.get(&conversation) else {
+            return Needs { conversation: Some(conversation), ..Needs::default() };
+        };
+        if let Command::Graft { to, .. } = command
+            && !self.replica.docs.contains_key(to)
+        {
+            return Needs { conversation: Some(*to), ..Needs::default() };
+        }
         let contents = match command {
             Command::Send { parent, .. } => prompt::missing(doc, *parent),
             Command::Answer { parent, continues, .. } => prompt::missing(doc, continues.or(Some(*parent))),
+            Command::Fork { .. } | Command::Graft { .. } => {
+                copies::copied(doc, command).into_iter().filter(|id| doc.content(*id).is_none()).collect()
+            }
             _ => Vec::new(),
         };
-        Needs { conversation: None, contents }
+        Needs { contents, ..Needs::default() }
+    }
+
+    /// Puts at hand how lists show stored conversations.
+    pub fn load_rows(&mut self, rows: Vec<ConversationRow>) {
+        for row in rows {
+            // What is at hand is newer.
+            self.replica.rows.entry(row.id).or_insert(row);
+        }
     }
 
     /// Puts a stored conversation at hand.
@@ -210,6 +246,12 @@ impl Machine {
 
     /// See the module's invariant.
     pub fn handle(&mut self, input: Input, at: UnixMs) -> Vec<Effect> {
+        let mut effects = self.effects(input, at);
+        self.count_folders(&mut effects);
+        effects
+    }
+
+    fn effects(&mut self, input: Input, at: UnixMs) -> Vec<Effect> {
         match input {
             Input::Command { client, id, command, run } => self.command(client, id, command, run, at),
             Input::Phase { node, state, progress } => self.phase(node, state, progress, at),
@@ -224,6 +266,8 @@ impl Machine {
             }
             Input::Ended { node, result } => self.ended(node, result, at),
             Input::Restore { client, id, conversation, state, number } => self.restore(client, id, conversation, state, number, at),
+            Input::Found { client, id, command, conversations } => self.found(client, id, &command, &conversations, at),
+            Input::Undo { client, id, op, redo } => self.undo(client, id, &op, redo, at),
             Input::Checkpoint => self.checkpoint(),
             Input::ClientGone { client } => {
                 self.views.remove(&client);

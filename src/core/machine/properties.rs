@@ -130,6 +130,7 @@ impl World {
                     self.machine.load((*opened).clone());
                     self.other.open(*opened);
                 }
+                Effect::Visit { conversation, leaf } => self.machine.visited(conversation, leaf),
                 Effect::Emit(kind) => {
                     self.seq += 1;
                     let event = Event { seq: self.seq, at, kind };
@@ -229,8 +230,8 @@ impl World {
             assert_eq!(doc.node(id).map(|n| n.bytes), Some(bytes as u64), "the outline knows the size of the text");
         }
         assert_eq!(seen, doc.nodes().len(), "every node hangs in the tree once");
-        let (messages, branches) = doc.counts();
-        assert_eq!((doc.conversation.row.messages, doc.conversation.row.branches), (messages, branches));
+        let (counts, row) = (doc.counts(), &doc.conversation.row);
+        assert_eq!((row.messages, row.branches), (counts.messages, counts.branches));
         assert_eq!(doc.conversation.row.running as usize, doc.running().count());
         assert!(doc.conversation.head.is_none_or(|head| doc.node(head).is_some()));
     }

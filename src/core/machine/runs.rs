@@ -1,7 +1,7 @@
 //! Running answers: phases, text, figures, the end.
 
 use super::{Effect, Machine, Write};
-use crate::core::estimate;
+use crate::core::{Counts, estimate};
 use crate::error::{Error, Kind};
 use crate::proto::{
     Attempt, Content, ConversationId, DeltaKind, EventKind, Figure, Finish, Node, NodeId, Part, Progress, Role, State, UnixMs, content_text,
@@ -127,7 +127,10 @@ impl Machine {
             let others = doc.running().filter(|other| other.id != node).count();
             changed.row.running = u32::try_from(others).unwrap_or(u32::MAX);
             changed.row.updated = at;
-            changed.row.unread = !seen;
+            // Nobody waits for what was taken back.
+            changed.row.unread = !seen && (!ended.hidden || changed.row.unread);
+            let present = doc.nodes().iter().map(|other| if other.id == node { &ended } else { other });
+            changed.row.tokens = Counts::of(present).tokens;
             writes.push(Write::Conversation(changed.clone()));
             if !self.unsaved.contains(&conversation) {
                 effects.push(Effect::Persist { writes, sync: true });

@@ -51,6 +51,7 @@ impl Bench {
             match effect {
                 Effect::Persist { writes, .. } => self.writes.extend(writes),
                 Effect::Load(opened) => self.machine.load(*opened),
+                Effect::Visit { conversation, leaf } => self.machine.visited(conversation, leaf),
                 Effect::Emit(kind) => {
                     self.seq += 1;
                     self.machine.replica.apply(&Event { seq: self.seq, at: self.now, kind });

@@ -3,7 +3,9 @@
 use super::{Action, Invocation};
 use crate::core::Doc;
 use crate::error::{Error, Kind};
-use crate::proto::{Command, Conversation, ConversationId, ConversationRow, ModelRef, NodeId, Opened, Parameters, Role, content_text};
+use crate::proto::{
+    Command, Conversation, ConversationId, ConversationRow, Keep, ModelRef, NodeId, Opened, Parameters, Role, content_text,
+};
 use crate::tui::arrive;
 use crate::tui::model::{Model, Waiting};
 use crate::tui::overlay::confirm::Confirm;
@@ -202,6 +204,11 @@ pub fn delete(model: &mut Model) {
     }
     let row = model.shared.replica.rows.get(&conversation);
     let title = row.map(|row| row.title.trim().to_owned()).filter(|t| !t.is_empty()).unwrap_or_else(|| "untitled".to_owned());
+    if row.is_none_or(|row| row.deleted.is_none()) {
+        let said = format!("“{}” lies in the bin now; u takes it out again.", drawable(&title));
+        let command = Command::Keep { conversations: vec![conversation], change: Keep::Deleted(true) };
+        return model.post_for(command, Waiting::Say(said));
+    }
     let messages = crate::tui::format::plural(u64::from(row.map_or(0, |row| row.messages)), "message");
     let text = vec![format!("“{}” with {messages} goes for good.", drawable(&title)), "This cannot be undone.".to_owned()];
     let yes = Intent::Post(Command::DeleteConversation { conversation });

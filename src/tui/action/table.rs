@@ -151,7 +151,7 @@ actions! {
     New "new" Anywhere [] () "New conversation";
     Open "open" Anywhere [] (conversation: Takes::Conversation, needed) "Open a conversation";
     Rename "rename" Conversations [] (title: Takes::Text, free) "Rename the conversation";
-    Delete "delete" Conversations [] () "Delete the conversation (asks first)";
+    Delete "delete" Conversations [] () "Put the conversation into the bin; there, delete it for good (asks first)";
 
     // Lists
     ListDown "list-down" List [] () "Move down (count)";

@@ -113,11 +113,15 @@ fn more_conversations_are_asked_for_near_the_end() {
 }
 
 #[test]
-fn deleting_asks_first() {
+fn deleting_goes_to_the_bin_and_asks_there() {
     let mut bench = Bench::full(160, 45);
     bench.keys("<Esc>:focus conversations<Enter>ggD");
+    assert_eq!(bench.posted(), [Command::Keep { conversations: vec![conversation(1)], change: Keep::Deleted(true) }]);
+    let row = bench.model.shared.replica.rows[&conversation(1)].clone();
+    bench.event(EventKind::Row(ConversationRow { deleted: Some(1), ..row }));
+    bench.keys("D");
     assert!(bench.shows("goes for good"));
-    bench.posted();
+    assert!(bench.posted().is_empty());
     bench.keys("n");
     assert!(bench.posted().is_empty());
     bench.keys("Dy");

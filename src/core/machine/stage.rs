@@ -1,0 +1,376 @@
+//! Conversations and folders as they will be once steps are taken.
+//!
+//! Owns: [`Stage`], on which every act that can be undone is played, forward and back. Refuses: to judge whether an act makes sense; its
+//! command does. Invariant: a step is taken only when what it changes is what the step says it was, and a stage that refused changes
+//! nothing, since nothing but [`Stage::finish`] tells what to write.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::commands::{Change, no_conversation, no_message};
+use super::{Machine, folders};
+use crate::core::settings::State as Settings;
+use crate::core::tree::Counts;
+use crate::core::undo::Step;
+use crate::core::{Doc, Write};
+use crate::error::{Error, Kind, Result};
+use crate::proto::{Content, Conversation, ConversationId, EventKind, Folder, FolderId, Node, NodeId, Subject, UnixMs};
+
+/// One conversation of a stage.
+struct Scene<'m> {
+    /// `None` when only its row is at hand.
+    doc: Option<&'m Doc>,
+    now: Conversation,
+    nodes: BTreeMap<NodeId, Node>,
+    added: Vec<(Node, Content)>,
+    /// Names of branches that changed.
+    names: BTreeSet<String>,
+    /// Messages came, went, or were put away.
+    recount: bool,
+    /// Only its place in lists changed.
+    row_only: bool,
+}
+
+impl Scene<'_> {
+    /// A message as it will be.
+    fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(&id).or_else(|| self.added.iter().map(|(node, _)| node).find(|node| node.id == id)).or_else(|| self.doc?.node(id))
+    }
+
+    fn node_mut(&mut self, id: NodeId) -> Result<&mut Node> {
+        if !self.nodes.contains_key(&id) {
+            let known = self.doc.and_then(|doc| doc.node(id)).ok_or_else(|| no_message("the message that changed"))?;
+            self.nodes.insert(id, known.clone());
+        }
+        self.nodes.get_mut(&id).ok_or_else(|| no_message("the message that changed"))
+    }
+
+    /// Whether a message will not be shown: it is hidden, or put away by this act.
+    fn gone(&self, id: NodeId) -> bool {
+        self.nodes.get(&id).is_some_and(|node| node.hidden || node.archived)
+    }
+
+    fn is_visible(&self, id: NodeId) -> bool {
+        self.node(id).is_some_and(|node| !node.hidden)
+    }
+
+    /// Whether this act takes a message out of sight: it, or one above it, is hidden or put away now and was not before.
+    fn leaves(&self, id: NodeId) -> bool {
+        let Some(doc) = self.doc else { return false };
+        !doc.is_away(id) && doc.path(id).into_iter().any(|above| self.gone(above))
+    }
+
+    fn nearest(&self, id: NodeId) -> Option<NodeId> {
+        self.doc?.nearest(id, |other| self.gone(other))
+    }
+}
+
+/// See the module.
+pub(super) struct Stage<'m> {
+    machine: &'m Machine,
+    at: UnixMs,
+    scenes: BTreeMap<ConversationId, Scene<'m>>,
+    folders: Vec<Folder>,
+    put: Vec<FolderId>,
+    forgotten: Vec<FolderId>,
+    aborts: Vec<NodeId>,
+}
+
+impl<'m> Stage<'m> {
+    pub(super) fn new(machine: &'m Machine, at: UnixMs) -> Self {
+        Self {
+            machine,
+            at,
+            scenes: BTreeMap::new(),
+            folders: machine.replica.folders.clone(),
+            put: Vec::new(),
+            forgotten: Vec::new(),
+            aborts: Vec::new(),
+        }
+    }
+
+    fn scene(&mut self, id: ConversationId, row_only: bool) -> Result<&mut Scene<'m>> {
+        let replica = &self.machine.replica;
+        if !self.scenes.contains_key(&id) {
+            let doc = replica.docs.get(&id);
+            let now = match (doc, replica.rows.get(&id)) {
+                (Some(doc), _) => doc.conversation.clone(),
+                (None, Some(row)) => Conversation::new(row.clone()),
+                (None, None) => return Err(no_conversation()),
+            };
+            let (nodes, added, names) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+            self.scenes.insert(id, Scene { doc, now, nodes, added, names, recount: false, row_only: true });
+        }
+        let scene = self.scenes.get_mut(&id).ok_or_else(no_conversation)?;
+        if !row_only {
+            scene.doc.ok_or_else(no_conversation)?;
+            scene.row_only = false;
+        }
+        Ok(scene)
+    }
+
+    /// Adds a message. Its parent is there, or was added before.
+    pub(super) fn add(&mut self, conversation: ConversationId, node: Node, content: Content) -> Result<()> {
+        let scene = self.scene(conversation, false)?;
+        scene.recount = true;
+        scene.added.push((node, content));
+        Ok(())
+    }
+
+    /// Takes a step.
+    ///
+    /// # Errors
+    /// When something else has changed what the step changes; [`Kind::Busy`] when it may be possible later.
+    pub(super) fn take(&mut self, step: &Step) -> Result<()> {
+        /// Sets a field that is what it should be.
+        macro_rules! turn {
+            ($field:expr, $from:expr, $to:expr) => {{
+                if $field != *$from {
+                    return Err(changed_since());
+                }
+                $field.clone_from($to);
+            }};
+        }
+        match step {
+            Step::Hidden { conversation, nodes, from, to } => self.hide(*conversation, nodes, *from, *to)?,
+            Step::Archived { conversation, node, from, to } => {
+                let scene = self.scene(*conversation, false)?;
+                scene.recount = true;
+                turn!(scene.node_mut(*node)?.archived, from, to);
+            }
+            Step::Rating { conversation, node, from, to } => turn!(self.scene(*conversation, false)?.node_mut(*node)?.rating, from, to),
+            Step::Reactions { conversation, node, from, to } => {
+                turn!(self.scene(*conversation, false)?.node_mut(*node)?.reactions, from, to);
+            }
+            Step::Bookmark { conversation, node, from, to } => turn!(self.scene(*conversation, false)?.node_mut(*node)?.bookmark, from, to),
+            Step::Head { conversation, from, to } => turn!(self.scene(*conversation, false)?.now.head, from, to),
+            Step::Branch { conversation, name, from, to } => {
+                let scene = self.scene(*conversation, false)?;
+                if scene.now.branches.get(name) != from.as_ref() {
+                    return Err(changed_since());
+                }
+                scene.names.insert(name.clone());
+                match to {
+                    Some(leaf) => scene.now.branches.insert(name.clone(), *leaf),
+                    None => scene.now.branches.remove(name),
+                };
+            }
+            Step::Mark { conversation, letter, from, to } => {
+                let marks = &mut self.scene(*conversation, false)?.now.marks;
+                if marks.get(letter) != from.as_ref() {
+                    return Err(changed_since());
+                }
+                match to {
+                    Some(node) => marks.insert(*letter, *node),
+                    None => marks.remove(letter),
+                };
+            }
+            Step::Title { conversation, from, to } => {
+                let row = &mut self.scene(*conversation, true)?.now.row;
+                if (&row.title, row.titled) != (&from.0, from.1) {
+                    return Err(changed_since());
+                }
+                (row.title, row.titled) = to.clone();
+            }
+            Step::System { conversation, from, to } => turn!(self.scene(*conversation, false)?.now.system, from, to),
+            Step::Parameters { conversation, from, to } => turn!(self.scene(*conversation, false)?.now.parameters, from, to),
+            Step::Preset { conversation, from, to } => turn!(self.scene(*conversation, false)?.now.row.preset, from, to),
+            Step::Model { conversation, from, to } => turn!(self.scene(*conversation, false)?.now.row.model, from, to),
+            Step::Queue { conversation, from, to } => {
+                let now = &mut self.scene(*conversation, false)?.now;
+                turn!(now.queue, from, to);
+                now.row.queued = u32::try_from(to.len()).unwrap_or(u32::MAX);
+            }
+            Step::Pinned { conversation, from, to } => turn!(self.scene(*conversation, true)?.now.row.pinned, from, to),
+            Step::ArchivedRow { conversation, from, to } => turn!(self.scene(*conversation, true)?.now.row.archived, from, to),
+            Step::Deleted { conversation, from, to } => {
+                turn!(self.scene(*conversation, true)?.now.row.deleted, from, to);
+                if to.is_some() {
+                    self.aborts.extend(self.machine.running_in(*conversation));
+                }
+            }
+            Step::InFolder { conversation, from, to } => {
+                if let Some(folder) = to
+                    && !self.folders.iter().any(|known| known.id == *folder)
+                {
+                    return Err(changed_since());
+                }
+                turn!(self.scene(*conversation, true)?.now.row.folder, from, to);
+            }
+            Step::Tags { conversation, from, to } => turn!(self.scene(*conversation, true)?.now.row.tags, from, to),
+            Step::Folder { id, from, to } => self.folder(*id, from.as_ref(), to.as_ref())?,
+        }
+        Ok(())
+    }
+
+    fn hide(&mut self, conversation: ConversationId, nodes: &[NodeId], from: bool, to: bool) -> Result<()> {
+        let machine = self.machine;
+        let among: HashSet<NodeId> = nodes.iter().copied().collect();
+        let scene = self.scene(conversation, false)?;
+        scene.recount = true;
+        for id in nodes {
+            let node = scene.node_mut(*id)?;
+            if node.hidden != from {
+                return Err(changed_since());
+            }
+            node.hidden = to;
+            let parent = node.parent;
+            if !to && parent.is_some_and(|parent| !among.contains(&parent) && !scene.is_visible(parent)) {
+                return Err(Error::new(Kind::Usage, "The message above it was taken back, so it cannot come back below it.")
+                    .hint("Bring that one back first, in the screen where it was taken back."));
+            }
+            if !to {
+                continue;
+            }
+            if scene.now.queue.iter().any(|waits| waits.line == *id) {
+                return Err(Error::new(Kind::Busy, "Prompts wait for this answer, so it stays.").hint("Drop them from the queue first."));
+            }
+            let below = scene.doc.into_iter().flat_map(|doc| doc.all_children(Some(*id)));
+            if below.into_iter().any(|child| !among.contains(&child.id) && scene.is_visible(child.id)) {
+                return Err(Error::new(Kind::Usage, "Messages were added below it since, so it stays.")
+                    .hint("`D` on it in the tree puts it away with all that hangs below it."));
+            }
+        }
+        if to {
+            self.aborts.extend(nodes.iter().copied().filter(|node| machine.live.contains_key(node)));
+        }
+        Ok(())
+    }
+
+    fn folder(&mut self, id: FolderId, from: Option<&Folder>, to: Option<&Folder>) -> Result<()> {
+        let known = self.folders.iter().position(|folder| folder.id == id);
+        let is = known.map(|at| folders::bare(&self.folders[at]));
+        if is.as_ref() != from {
+            return Err(changed_since());
+        }
+        match (known, to) {
+            (Some(at), None) => {
+                if self.folders.iter().any(|folder| folder.parent == Some(id)) {
+                    return Err(changed_since());
+                }
+                self.folders.remove(at);
+                self.put.retain(|put| *put != id);
+                self.forgotten.push(id);
+            }
+            (at, Some(folder)) => {
+                folders::check(&self.folders, folder)?;
+                match at {
+                    Some(at) => {
+                        let (count, unread) = (self.folders[at].count, self.folders[at].unread);
+                        self.folders[at] = Folder { count, unread, ..folder.clone() };
+                    }
+                    None => self.folders.push(folder.clone()),
+                }
+                self.forgotten.retain(|gone| *gone != id);
+                self.put.push(id);
+            }
+            (None, None) => {}
+        }
+        Ok(())
+    }
+
+    /// HEADs that are out of sight now go where one would look next; names of branches do not.
+    ///
+    /// # Errors
+    /// When a branch that somebody named would end in nothing.
+    pub(super) fn mend(&mut self) -> Result<()> {
+        for scene in self.scenes.values_mut().filter(|scene| scene.recount) {
+            let nowhere = |leaf: &NodeId| scene.nodes.get(leaf).is_some_and(|node| node.hidden);
+            if let Some((name, _)) = scene.now.branches.iter().find(|(_, leaf)| nowhere(leaf)) {
+                let name = crate::error::quoted(name);
+                return Err(Error::new(Kind::Usage, format!("The branch {name} was named there since, so it stays.")));
+            }
+            if let Some(head) = scene.now.head.filter(|head| !scene.is_visible(*head) || scene.leaves(*head)) {
+                scene.now.head = scene.nearest(head);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where HEAD is in a conversation of this stage.
+    pub(super) fn head(&self, conversation: ConversationId) -> Option<NodeId> {
+        self.scenes.get(&conversation)?.now.head
+    }
+
+    /// A message that shows what a step did, as the stage is now.
+    pub(super) fn look(&self, step: &Step) -> Option<(ConversationId, NodeId)> {
+        let (conversation, node) = match step {
+            Step::Hidden { conversation, nodes, to: false, .. } => (*conversation, *nodes.last()?),
+            Step::Hidden { conversation, nodes, to: true, .. } => (*conversation, *nodes.first()?),
+            Step::Archived { conversation, node, .. }
+            | Step::Rating { conversation, node, .. }
+            | Step::Reactions { conversation, node, .. }
+            | Step::Bookmark { conversation, node, .. } => (*conversation, *node),
+            Step::Head { conversation, to, .. } => (*conversation, (*to)?),
+            Step::Branch { conversation, from, to, .. } | Step::Mark { conversation, from, to, .. } => (*conversation, to.or(*from)?),
+            Step::Title { .. }
+            | Step::System { .. }
+            | Step::Parameters { .. }
+            | Step::Preset { .. }
+            | Step::Model { .. }
+            | Step::Queue { .. }
+            | Step::Pinned { .. }
+            | Step::ArchivedRow { .. }
+            | Step::Deleted { .. }
+            | Step::InFolder { .. }
+            | Step::Tags { .. }
+            | Step::Folder { .. } => return None,
+        };
+        let scene = self.scenes.get(&conversation)?;
+        if !scene.is_visible(node) || scene.leaves(node) {
+            // Where it was done from, when that can be seen; else beside it.
+            let head = scene.now.head.filter(|head| scene.is_visible(*head));
+            let above = scene.doc.and_then(|doc| doc.node(node)).and_then(|node| node.parent);
+            let from_here = head.filter(|head| above.is_none_or(|above| scene.doc.is_some_and(|doc| doc.is_ancestor(above, *head))));
+            return from_here.or_else(|| scene.nearest(node)).map(|node| (conversation, node));
+        }
+        Some((conversation, node))
+    }
+
+    /// What is to be written and told. `why` stands in the versions of settings.
+    pub(super) fn finish(self, why: Option<&str>) -> Change {
+        let mut change = Change { aborts: self.aborts, ..Change::default() };
+        let folder = |id: &FolderId| self.folders.iter().find(|folder| folder.id == *id).cloned();
+        change.writes.extend(self.put.iter().filter_map(folder).map(Write::Folder));
+        for (id, mut scene) in self.scenes {
+            for (node, content) in &scene.added {
+                change.writes.push(Write::Node { conversation: id, node: node.clone(), content: content.clone() });
+                change.events.push(EventKind::Node { conversation: id, node: node.clone(), content: content.clone() });
+            }
+            if let Some(doc) = scene.doc.filter(|_| scene.recount) {
+                let present = doc.nodes().iter().map(|node| scene.nodes.get(&node.id).unwrap_or(node));
+                let counts = Counts::of(present.chain(scene.added.iter().map(|(node, _)| node)));
+                let row = &mut scene.now.row;
+                (row.messages, row.branches, row.tokens) = (counts.messages, counts.branches, counts.tokens);
+            }
+            let nodes: Vec<Node> = scene.nodes.into_values().collect();
+            if !nodes.is_empty() {
+                change.writes.push(Write::Nodes { nodes: nodes.clone() });
+                change.events.push(EventKind::Nodes { conversation: id, nodes });
+            }
+            for name in scene.names {
+                let leaf = scene.now.branches.get(&name).copied();
+                change.writes.push(Write::Branch { conversation: id, name, leaf });
+            }
+            change.events.push(EventKind::Row(scene.now.row.clone()));
+            match scene.doc.filter(|_| !scene.row_only) {
+                Some(doc) => {
+                    let (before, after) = (Settings::of_conversation(&doc.conversation), Settings::of_conversation(&scene.now));
+                    change.writes.push(Write::Conversation(scene.now.clone()));
+                    change.writes.extend(Write::versions(&Subject::Conversation(id), &before, &after, self.at, why));
+                    change.events.push(EventKind::Conversation(scene.now));
+                }
+                None => change.writes.push(Write::Row(scene.now.row)),
+            }
+        }
+        change.writes.extend(self.forgotten.iter().copied().map(Write::ForgetFolder));
+        if !self.put.is_empty() || !self.forgotten.is_empty() {
+            change.events.push(EventKind::Folders(folders::sorted(self.folders)));
+        }
+        change
+    }
+}
+
+/// Somebody else was there in between.
+pub(super) fn changed_since() -> Error {
+    Error::new(Kind::Usage, "Something else has changed it since, so it stays as it is.")
+}
