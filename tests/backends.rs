@@ -20,3 +20,5 @@ mod kinds;
 mod parameters;
 #[path = "backends/router.rs"]
 mod router;
+#[path = "backends/wire.rs"]
+mod wire;

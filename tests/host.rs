@@ -4,6 +4,8 @@
 
 #[path = "host/again.rs"]
 mod again;
+#[path = "host/attachments.rs"]
+mod attachments;
 #[path = "downloads/host.rs"]
 mod downloads;
 #[path = "host/fitting.rs"]

@@ -83,6 +83,9 @@ pub struct Ask {
     /// Go on in this conversation: its id, the beginning or end of it, or its title
     #[arg(short, long, value_name = "CONVERSATION", conflicts_with = "no_save")]
     pub conversation: Option<String>,
+    /// Send this file along: text, or a picture (PNG, JPEG, GIF, WebP); may stand several times
+    #[arg(short, long, value_name = "FILE")]
+    pub attach: Vec<PathBuf>,
     /// A parameter, such as temperature=0.2 or stop=END
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,

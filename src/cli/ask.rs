@@ -19,6 +19,7 @@ use super::context::{Context, report};
 use super::plain;
 use super::session::{Session, Step, misunderstood};
 use super::status::StatusLine;
+use crate::client::attach::{self, Attachment, Limits};
 use crate::core::{names, parameters, settings};
 use crate::error::{Error, Kind, Result, quoted};
 use crate::proto::{
@@ -40,12 +41,13 @@ const LONGEST_INPUT: u64 = 8 << 20;
 const PIECES: usize = 64;
 
 pub async fn run(context: &Context, ask: args::Ask) -> Result<u8> {
-    let prompt = prompt(&ask.prompt, piped_input()?)?;
+    let attachments = ask.attach.iter().map(|path| attach::read(path, Limits::default())).collect::<Result<Vec<_>>>()?;
+    let prompt = prompt(&ask.prompt, piped_input()?, !attachments.is_empty())?;
     let parameters = parse_parameters(&ask.set)?;
     let mut signals = Signals::new()?;
     let mut session = context.session().await?;
     let asked = tokio::select! {
-        asked = begin(&mut session, context, &ask, prompt, parameters) => asked?,
+        asked = begin(&mut session, context, &ask, (prompt, attachments), parameters) => asked?,
         _ = signals.next() => return Ok(INTERRUPTED),
     };
     let code = asked.follow(&mut session, &mut signals, ask.json, context.in_process()).await?;
@@ -56,8 +58,8 @@ pub async fn run(context: &Context, ask: args::Ask) -> Result<u8> {
     Ok(code)
 }
 
-/// The words of the command line, then what came through a pipe.
-fn prompt(words: &[String], input: Option<String>) -> Result<String> {
+/// The words of the command line, then what came through a pipe. What is attached may go without.
+fn prompt(words: &[String], input: Option<String>, attached: bool) -> Result<String> {
     let words = words.join(" ");
     // The last line's end is the pipe's, not the prompt's.
     let input = input.unwrap_or_default().trim_end_matches(['\n', '\r']).to_owned();
@@ -65,6 +67,7 @@ fn prompt(words: &[String], input: Option<String>) -> Result<String> {
         (false, true) => Ok(words),
         (true, false) => Ok(input),
         (false, false) => Ok(format!("{words}\n\n{input}")),
+        (true, true) if attached => Ok(String::new()),
         (true, true) => {
             Err(Error::new(Kind::Usage, "There is nothing to ask.").hint("Write the prompt behind `arbour ask`, or pipe it in."))
         }
@@ -108,7 +111,13 @@ pub fn parse_parameters(set: &[String]) -> Result<Parameters> {
 }
 
 /// Chooses the model, makes or finds the conversation, sends.
-async fn begin(session: &mut Session, context: &Context, ask: &args::Ask, prompt: String, parameters: Parameters) -> Result<Asked> {
+async fn begin(
+    session: &mut Session,
+    context: &Context,
+    ask: &args::Ask,
+    (prompt, attachments): (String, Vec<Attachment>),
+    parameters: Parameters,
+) -> Result<Asked> {
     let known = match &ask.conversation {
         Some(wanted) => Some(session.find_conversation(wanted).await?),
         None => None,
@@ -124,6 +133,10 @@ async fn begin(session: &mut Session, context: &Context, ask: &args::Ask, prompt
         None => None,
     };
     let model = choose(session, context, ask.model.as_deref(), before).await?;
+    // Before a conversation is made for it.
+    for attachment in &attachments {
+        attach::upload(&mut session.client, attachment).await?;
+    }
     let (conversation, parent) = match known {
         Some(row) => {
             session.command(Command::View { conversation: Some(row.id) }).await?;
@@ -151,7 +164,8 @@ async fn begin(session: &mut Session, context: &Context, ask: &args::Ask, prompt
         session.command(Command::SetPreset { conversation, preset }).await?;
     }
     let (node, answer) = (session.client.fresh(), session.client.fresh());
-    let content: Content = vec![Part::Text { text: prompt }];
+    let words = (!prompt.is_empty()).then_some(Part::Text { text: prompt });
+    let content: Content = words.into_iter().chain(attachments.iter().map(Attachment::part)).collect();
     session.command(Command::Send { conversation, node, parent, content, answer, model: Some(model.clone()) }).await?;
     Ok(Asked { conversation, answer, model })
 }

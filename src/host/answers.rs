@@ -50,7 +50,8 @@ impl Host {
             Query::Instances => return self.instances_for(seat, id),
             Query::Series { model, name, since } => self.series(model, name, since).await.map(Reply::Series),
             Query::Rows { conversations } => self.store.rows(conversations).await.map(Reply::Rows),
-            Query::Tags | Query::Bookmarks { .. } | Query::Prompts { .. } | Query::Blob { .. } => {
+            Query::Blob { hash, offset } => return self.blob(seat, id, hash, offset),
+            Query::Tags | Query::Bookmarks { .. } | Query::Prompts { .. } => {
                 Err(Error::new(Kind::Unsupported, "This host cannot tell that."))
             }
             Query::Snapshot => self.snapshot().await.map(|snapshot| Reply::Snapshot(Box::new(snapshot))),
@@ -158,6 +159,7 @@ impl Host {
                 (request, (!known).then(|| note.to_owned()))
             }
         };
+        let request = self.attachments.shown(request).await;
         let mut preview = self.preview(&model, &request)?;
         preview.notes.extend(note);
         Ok(preview)
@@ -190,8 +192,10 @@ impl Host {
             continues: false,
             conversation: conversation.to_string(),
         };
+        let problems = settings.problems;
+        let request = self.attachments.shown(request).await;
         let mut preview = self.preview(&model, &request)?;
-        preview.notes.extend(settings.problems);
+        preview.notes.extend(problems);
         Ok(preview)
     }
 

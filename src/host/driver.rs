@@ -8,6 +8,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::acts::Acts;
+use super::attachments::Attachments;
 use super::backends::Backends;
 use super::downloads::Downloads;
 use super::effects::LAST_CONVERSATION;
@@ -71,6 +72,7 @@ pub(super) struct Host {
     pub(super) runs: Runs,
     pub(super) downloads: Downloads,
     pub(super) fitting: Fitting,
+    pub(super) attachments: Attachments,
     pub(super) inbox: mpsc::Sender<Message>,
     pub(super) seq: u64,
     /// Commands that wait until the first look at the backends is over.
@@ -157,6 +159,7 @@ impl Host {
             runs: Runs::default(),
             downloads: Downloads::default(),
             fitting: Fitting::default(),
+            attachments: Attachments::new(options.database.with_file_name("blobs")),
             inbox,
             seq: 0,
             waiting: Vec::new(),
@@ -192,6 +195,7 @@ impl Host {
             options,
         };
         host.take_up_downloads(downloads);
+        host.sweep_attachments();
         host.look_first();
         Ok(host)
     }

@@ -51,6 +51,9 @@ impl Host {
             Ok(true) => return self.ack(seat, id, Ok(Ack::Done)),
             Err(error) => return self.ack(seat, id, Err(error)),
         }
+        if let Err(error) = self.attached(&command).await {
+            return self.ack(seat, id, Err(error));
+        }
         if let Err(error) = self.bring_to_hand(&command).await {
             return self.ack(seat, id, Err(error));
         }
@@ -307,8 +310,8 @@ impl Host {
             conversation: start.conversation.to_string(),
         };
         self.sent(node, request.clone());
-        let (retries, inbox) = (self.options.retries, self.inbox.clone());
-        let work = Work { node, backend, request, accepted: Instant::now(), retries, inbox };
+        let (attachments, inbox) = (self.attachments.clone(), self.inbox.clone());
+        let work = Work { node, backend, request, attachments, accepted: Instant::now(), retries: self.options.retries, inbox };
         let task = self.runs.begin(work);
         self.spawn(Whose::Run(node), task);
         self.mind_again(&start.model);

@@ -6,7 +6,9 @@
 
 mod acts;
 mod answers;
+mod attachments;
 mod backends;
+pub mod blobs;
 mod cards;
 mod downloads;
 mod driver;
@@ -21,6 +23,7 @@ mod meter;
 mod options;
 mod outbox;
 mod perform;
+mod pictures;
 mod probing;
 mod pulling;
 mod removing;

@@ -41,6 +41,7 @@ impl Host {
                 Err(error) => Err(error),
             },
             Command::TryNow { conversation, node } => self.try_now(conversation, node),
+            Command::PutBlob { hash, offset, total, data } => self.put_blob(hash, offset, total, data).await,
             Command::Refresh => return self.refresh(seat, id),
             Command::StartModel { model, parameters } => {
                 let act = self.start_with(&model, &parameters);
@@ -96,7 +97,6 @@ impl Host {
             | Command::Undo
             | Command::Redo
             | Command::Visit { .. }
-            | Command::PutBlob { .. }
             | Command::View { .. } => Err(Error::new(Kind::Internal, "The host does not know what to do with this command.")),
         };
         self.ack(seat, id, result);

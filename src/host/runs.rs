@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use futures_util::FutureExt as _;
 
 use super::Message;
+use super::attachments::Attachments;
 use super::driver::{fault, now};
 use super::meter::Meter;
 use crate::backend::{Backend, Request, Source, Update, channel};
@@ -57,6 +58,8 @@ pub(super) struct Work {
     pub(super) node: NodeId,
     pub(super) backend: Arc<dyn Backend>,
     pub(super) request: Request,
+    /// Where what the request names lies.
+    pub(super) attachments: Attachments,
     pub(super) accepted: Instant,
     /// How often it may be asked again by itself.
     pub(super) retries: u32,
@@ -211,7 +214,8 @@ async fn attempt(work: &Work, meter: &Mutex<Meter>, stopped: &mut oneshot::Recei
     };
     let result = {
         // What came before a panic must not be lost with it.
-        let mut generate = std::pin::pin!(AssertUnwindSafe(work.backend.generate(work.request.clone(), sink)).catch_unwind());
+        let ask = async { work.backend.generate(work.attachments.bring(&work.request).await?, sink).await };
+        let mut generate = std::pin::pin!(AssertUnwindSafe(ask).catch_unwind());
         let mut sent: Option<Instant> = None;
         loop {
             tokio::select! {

@@ -6,6 +6,7 @@
 //!
 //! Opening reads nothing that grows: not the messages, not the conversations. Counts are columns, totals are kept by triggers.
 
+mod blobs;
 mod cards;
 mod conversations;
 mod downloads;
@@ -291,6 +292,14 @@ impl Store {
     /// What the database says.
     pub async fn was_applied(&self, command: CommandId) -> Result<bool> {
         self.inner.readers.read(move |connection| queries::was_applied(connection, command)).await
+    }
+
+    /// Those of these attachments (by hash) that no message, queue, draft, act or setting names.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn unnamed(&self, hashes: Vec<String>) -> Result<Vec<String>> {
+        self.inner.readers.read(move |connection| blobs::unnamed(connection, hashes)).await
     }
 
     /// What was kept of a figure of a model's instance from `since` on, in time order; the newest where there are very many.

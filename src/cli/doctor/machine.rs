@@ -103,6 +103,17 @@ pub fn database(path: &Path) -> Vec<Check> {
     }
 }
 
+/// What is attached to messages.
+pub fn attachments(folder: &Path) -> Check {
+    let (files, bytes) = crate::host::blobs::measured(folder);
+    let says = match files {
+        0 => "There are none.".to_owned(),
+        1 => format!("1 file, {}", plain::size(bytes)),
+        _ => format!("{files} files, {}", plain::size(bytes)),
+    };
+    Check::ok("database", "attachments", says)
+}
+
 /// Disk, memory, cores, GPUs, pip.
 pub fn checks(context: &Context) -> Vec<Check> {
     const AREA: &str = "machine";

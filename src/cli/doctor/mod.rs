@@ -85,6 +85,7 @@ pub async fn run(context: &Context, doctor: Doctor) -> Result<u8> {
     checks.extend(machine::files(context));
     checks.extend(configuration(context));
     checks.extend(machine::database(&context.paths.database()));
+    checks.push(machine::attachments(&context.paths.data.join("blobs")));
     checks.extend(backends::checks(context).await);
     checks.extend(session::checks());
     checks.extend(machine::checks(context));
