@@ -35,13 +35,16 @@ pub enum Touched {
 /// Bulk jobs that are remembered; ids rise with time, so the oldest go first. One that goes on stays.
 const MOST_JOBS: usize = 16;
 
+/// Rows of conversations that a screen keeps beside those of its list: what changed lately.
+const MOST_ROWS: usize = 500;
+
 /// A client's copy of the host's state: lists, models, settings, and the documents that it opened.
 #[derive(Debug, Clone, Default)]
 pub struct Replica {
     /// The last event applied.
     pub seq: u64,
     pub rows: BTreeMap<ConversationId, ConversationRow>,
-    /// How many conversations there are at the host; `rows` may hold fewer.
+    /// How many conversations the host named in its snapshot; `rows` may hold fewer.
     pub total_rows: u32,
     pub docs: HashMap<ConversationId, Doc>,
     pub backends: Vec<BackendStatus>,
@@ -95,9 +98,23 @@ impl Replica {
         self.docs.insert(id, doc);
     }
 
-    /// Rows by last change, newest first.
+    /// Forgets rows when there are many more than a screen needs: those first that changed longest ago, and of what is opened, being
+    /// written or unread none before the others.
+    pub fn trim_rows(&mut self) {
+        if self.rows.len() < 2 * MOST_ROWS {
+            return;
+        }
+        let mut rows: Vec<(bool, bool, UnixMs, ConversationId)> =
+            self.rows.values().map(|row| (row.running > 0 || self.docs.contains_key(&row.id), row.unread, row.updated, row.id)).collect();
+        rows.sort_unstable();
+        for (.., id) in rows.into_iter().take(self.rows.len() - MOST_ROWS) {
+            self.rows.remove(&id);
+        }
+    }
+
+    /// The rows at hand by last change, newest first.
     #[must_use]
-    pub fn rows_by_update(&self) -> Vec<&ConversationRow> {
+    pub fn recent_rows(&self) -> Vec<&ConversationRow> {
         let mut rows: Vec<&ConversationRow> = self.rows.values().collect();
         rows.sort_by(|a, b| b.updated.cmp(&a.updated).then(b.id.cmp(&a.id)));
         rows
@@ -120,18 +137,14 @@ impl Replica {
     fn change(&mut self, kind: &EventKind, at: UnixMs) -> Touched {
         match kind {
             EventKind::Row(row) => {
-                if self.rows.insert(row.id, row.clone()).is_none() {
-                    self.total_rows += 1;
-                }
+                self.rows.insert(row.id, row.clone());
                 if let Some(doc) = self.docs.get_mut(&row.id) {
                     doc.conversation.row = row.clone();
                 }
                 Touched::Rows
             }
             EventKind::ConversationRemoved { id } => {
-                if self.rows.remove(id).is_some() {
-                    self.total_rows = self.total_rows.saturating_sub(1);
-                }
+                self.rows.remove(id);
                 self.docs.remove(id);
                 Touched::Rows
             }

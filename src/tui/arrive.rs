@@ -74,6 +74,7 @@ pub fn open(model: &mut Model, conversation: ConversationId, leaf: Option<NodeId
 
 pub fn event(model: &mut Model, event: &Event) {
     let touched = model.shared.replica.apply(event);
+    model.shared.replica.trim_rows();
     for at in 0..model.panes.len() {
         let id = model.panes[at].info().tile.id;
         model.with_pane(id, |pane, cx| pane.event(event, cx));
@@ -232,8 +233,8 @@ pub fn ack(model: &mut Model, tag: Tag, result: Result<Ack>) {
 /// A question was answered.
 pub fn reply(model: &mut Model, tag: Tag, result: Result<Reply>) {
     let Some(waiting) = model.waiting.remove(&tag) else { return };
-    if let Waiting::Pane(id) = waiting {
-        let outcome = model.with_pane(id, |pane, cx| pane.reply(tag, result, cx)).unwrap_or_default();
+    if let Waiting::Pane(id, about) = waiting {
+        let outcome = model.with_pane(id, |pane, cx| pane.reply(about, result, cx)).unwrap_or_default();
         model.mark(id);
         perform::outcome(model, outcome);
         return;
@@ -270,14 +271,6 @@ pub fn reply(model: &mut Model, tag: Tag, result: Result<Reply>) {
             model.mark_chat();
             let chat = model.with_pane(chat::ID, |pane, cx| pane.contents(cx));
             perform::outcome(model, chat.unwrap_or_default());
-        }
-        (Waiting::Rows, Ok(Reply::Conversations(window))) => {
-            model.shared.replica.total_rows = window.total;
-            for row in window.items {
-                model.shared.replica.rows.insert(row.id, row);
-            }
-            model.shared.revisions.rows += 1;
-            model.mark(conversations::ID);
         }
         (Waiting::Request, Ok(Reply::Request(preview))) => {
             let page = request_page(&preview);

@@ -54,8 +54,8 @@ pub enum Waiting {
         select: Option<NodeId>,
     },
     Contents(ConversationId),
-    Rows,
-    Pane(PaneId),
+    /// A pane, with the number that it gave to its question.
+    Pane(PaneId, u64),
     /// The overlay that takes it.
     Overlay,
     Request,

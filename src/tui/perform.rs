@@ -5,7 +5,7 @@ use super::keys;
 use super::model::{Model, Waiting};
 use super::msg::Cmd;
 use super::pane::{Intent, Outcome, chat, composer, details, models, table};
-use crate::proto::{Command, ModelRef, NodeId, Order, Query, Shelf};
+use crate::proto::{Command, ModelRef, NodeId, Query};
 
 /// Everything that an action led to.
 pub fn outcome(model: &mut Model, outcome: Outcome) {
@@ -28,6 +28,12 @@ pub fn intent(model: &mut Model, intent: Intent) {
             }
         }
         Intent::PostAndSay(command, text) => model.post_for(command, Waiting::Say(text)),
+        Intent::PostAll(mut commands, text) => {
+            if let Some(last) = commands.pop().filter(|_| !model.refuse_offline()) {
+                commands.into_iter().for_each(|command| model.post(command));
+                model.post_for(last, Waiting::Say(text));
+            }
+        }
         Intent::Open(id, node) => action::conversations::open(model, id, node),
         Intent::MakeHead(node) => action::tree::make_head(model, node),
         Intent::Show(node) => show(model, node),
@@ -53,10 +59,7 @@ pub fn intent(model: &mut Model, intent: Intent) {
                 model.ask(Query::Contents { conversation, nodes }, Waiting::Contents(conversation));
             }
         }
-        Intent::Rows { offset, limit } => {
-            model.ask(Query::Conversations { shelf: Shelf::All, order: Order::default(), offset, limit, filter: None }, Waiting::Rows)
-        }
-        Intent::Ask { pane, query } => model.ask(query, Waiting::Pane(pane)),
+        Intent::Ask { pane, about, query } => model.ask(query, Waiting::Pane(pane, about)),
         Intent::SendAnyway => action::talk::send_anyway(model),
         Intent::Theme { name, keep } => action::app::take_theme(model, &name, keep),
         Intent::Keymap(name) => action::app::take_keymap(model, &name, true),

@@ -20,7 +20,7 @@ use crate::core::settings::{self, Effective, Own, Sources};
 use crate::core::{Doc, Replica, names, prompt};
 use crate::error::Error;
 use crate::proto::{
-    BackendKind, BackendState, Card, ConversationId, DownloadState, ModelInfo, ModelRef, ModelState, Node, NodeId, Parameters,
+    BackendKind, BackendState, Card, ConversationId, DownloadState, FolderId, ModelInfo, ModelRef, ModelState, Node, NodeId, Parameters,
     Role as Speaker, Sample,
 };
 
@@ -64,6 +64,8 @@ pub struct View {
     pub model: Option<ModelRef>,
     /// The preset that was chosen for it; `Some(None)`: none, whatever its model begins with.
     pub preset: Option<Option<String>>,
+    /// The folder that it is to lie in.
+    pub folder: Option<FolderId>,
     pub writing: Writing,
     /// The first screen was sent away.
     pub looked_around: bool,
@@ -82,6 +84,7 @@ impl Default for View {
             parameters: Parameters::default(),
             model: None,
             preset: None,
+            folder: None,
             writing: Writing::Message,
             looked_around: false,
             reveal: 0,

@@ -2,7 +2,7 @@
 
 use super::model::Model;
 use super::msg::{Cmd, Leave, Msg, Now, Purpose};
-use super::pane::{Subject, chat, composer, details, table};
+use super::pane::{Cx, Subject, chat, composer, details, table};
 use super::shared::{Link, Writing};
 use super::{action, arrive, keys, perform};
 use crate::proto::{Command, Level};
@@ -79,6 +79,9 @@ pub fn after_view(model: &mut Model) -> Vec<Cmd> {
             perform::intent(model, intent);
         }
     }
+    let cx = Cx { shared: &model.shared, focused: true };
+    let wants = model.overlays.last_mut().map(|overlay| overlay.wants(&cx)).unwrap_or_default();
+    wants.into_iter().for_each(|intent| perform::intent(model, intent));
     std::mem::take(&mut model.cmds)
 }
 

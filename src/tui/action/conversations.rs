@@ -1,22 +1,23 @@
-//! Conversations: new, open, rename, delete.
+//! Conversations: new, open, rename.
 
 use super::{Action, Invocation};
 use crate::core::Doc;
 use crate::error::{Error, Kind};
 use crate::proto::{
-    Command, Conversation, ConversationId, ConversationRow, Keep, ModelRef, NodeId, Opened, Parameters, Role, content_text,
+    Command, Conversation, ConversationId, ConversationRow, ModelRef, NodeId, Opened, Parameters, Role, content_text,
 };
 use crate::tui::arrive;
 use crate::tui::model::{Model, Waiting};
-use crate::tui::overlay::confirm::Confirm;
 use crate::tui::overlay::prompt::{Prompt, Question};
-use crate::tui::pane::{Intent, Subject, chat, composer, conversations};
+use crate::tui::pane::{Subject, chat, composer, conversations};
 use crate::tui::shared::Writing;
 use crate::tui::text::width::drawable;
 
-/// `:new`: an empty conversation. It is at the host from its first message on.
+/// `:new`: an empty conversation. It is at the host from its first message on, in the folder under the cursor of the list.
 pub fn new(model: &mut Model) {
+    let folder = super::keeping::for_new(model);
     fresh(model);
+    model.shared.view.folder = folder;
     super::talk::write(model);
 }
 
@@ -33,6 +34,7 @@ pub fn fresh(model: &mut Model) {
     view.system = None;
     view.parameters = Parameters::default();
     view.preset = None;
+    view.folder = None;
     // Who answered last answers on.
     view.model = kept;
     model.shared.replica.docs.clear();
@@ -161,7 +163,7 @@ pub fn open_named(model: &mut Model, name: &str) {
         return open(model, id, None);
     }
     let needle = name.trim().to_lowercase();
-    let rows = model.shared.replica.rows_by_update();
+    let rows = model.shared.replica.recent_rows();
     let found =
         rows.iter().find(|r| r.title.to_lowercase() == needle).or_else(|| rows.iter().find(|r| r.title.to_lowercase().contains(&needle)));
     match found.map(|row| row.id) {
@@ -184,33 +186,36 @@ fn subject(model: &Model) -> Option<ConversationId> {
 }
 
 pub fn rename(model: &mut Model, title: Option<&String>) {
+    if super::keeping::rename_folder(model, title) {
+        return;
+    }
     let Some(conversation) = subject(model) else { return model.say("There is no conversation to rename yet.") };
     match title {
         Some(title) => {
             model.post_for(Command::Rename { conversation, title: title.trim().to_owned() }, Waiting::Say("Renamed.".to_owned()));
         }
         None => {
-            let text = model.shared.replica.rows.get(&conversation).map(|row| row.title.clone()).unwrap_or_default();
-            let question = Question { label: "Title".to_owned(), hint: String::new(), text, free: false };
-            model.push_overlay(Prompt::boxed("Rename the conversation", Invocation::new(Action::Rename), vec![question]));
+            let at_hand = model.pane(conversations::ID).map(|pane| pane.conversations()).unwrap_or_default();
+            let row = at_hand.iter().find(|row| row.id == conversation).or_else(|| model.shared.replica.rows.get(&conversation));
+            let text = row.map(|row| row.title.clone()).unwrap_or_default();
+            ask_title(model, "Rename the conversation", "Title", text);
         }
     }
 }
 
-pub fn delete(model: &mut Model) {
-    let Some(conversation) = subject(model) else { return model.say("There is no conversation to delete yet.") };
-    if model.refuse_offline() {
-        return;
-    }
-    let row = model.shared.replica.rows.get(&conversation);
-    let title = row.map(|row| row.title.trim().to_owned()).filter(|t| !t.is_empty()).unwrap_or_else(|| "untitled".to_owned());
-    if row.is_none_or(|row| row.deleted.is_none()) {
-        let said = format!("“{}” lies in the bin now; u takes it out again.", drawable(&title));
-        let command = Command::Keep { conversations: vec![conversation], change: Keep::Deleted(true) };
-        return model.post_for(command, Waiting::Say(said));
-    }
-    let messages = crate::tui::format::plural(u64::from(row.map_or(0, |row| row.messages)), "message");
-    let text = vec![format!("“{}” with {messages} goes for good.", drawable(&title)), "This cannot be undone.".to_owned()];
-    let yes = Intent::Post(Command::DeleteConversation { conversation });
-    model.push_overlay(Confirm::boxed("Delete the conversation?", text, "deletes it", yes));
+/// Asks what it is to be called.
+pub fn ask_title(model: &mut Model, title: &str, label: &str, text: String) {
+    let question = Question { label: label.to_owned(), hint: String::new(), text, free: false };
+    model.push_overlay(Prompt::boxed(title, Invocation::new(Action::Rename), vec![question]));
+}
+
+/// Asks for the template of the folder under the cursor.
+pub fn ask_template(model: &mut Model, now: String) {
+    let hint = "The name of a conversation template; empty: none.".to_owned();
+    let question = Question { label: "Template".to_owned(), hint, text: now, free: true };
+    model.push_overlay(Prompt::boxed(
+        "What do new conversations here begin with?",
+        Invocation::new(Action::FolderTemplate),
+        vec![question],
+    ));
 }

@@ -1,5 +1,7 @@
 //! Finding: the `/` and `:` lines, the palette, help, and the search over all messages.
 
+use std::collections::BTreeSet;
+
 use super::{Action, Scope};
 use crate::core::filter;
 use crate::proto::{Query, Role as Speaker, SearchHit};
@@ -161,6 +163,8 @@ pub struct Names {
     groups: Vec<String>,
     tags: Vec<String>,
     filters: Vec<String>,
+    folders: Vec<String>,
+    labels: Vec<String>,
 }
 
 impl Names {
@@ -177,6 +181,8 @@ impl Names {
             groups: &self.groups,
             tags: &self.tags,
             filters: &self.filters,
+            folders: &self.folders,
+            labels: &self.labels,
         }
     }
 }
@@ -185,7 +191,8 @@ impl Names {
 #[must_use]
 pub fn names(model: &Model) -> Names {
     let replica = &model.shared.replica;
-    let rows = replica.rows_by_update().into_iter().take(200);
+    let rows = replica.recent_rows().into_iter().take(200);
+    let labels: BTreeSet<&String> = replica.rows.values().flat_map(|row| &row.tags).collect();
     let known = filter::Known::of(&replica.models);
     Names {
         models: replica.models.iter().map(|m| m.reference().to_string()).collect(),
@@ -198,6 +205,8 @@ pub fn names(model: &Model) -> Names {
         groups: known.groups.into_iter().collect(),
         tags: known.tags.into_iter().collect(),
         filters: groups::saved(&model.shared).into_keys().collect(),
+        folders: super::keeping::paths(&replica.folders).into_iter().map(|(_, path)| path).collect(),
+        labels: labels.into_iter().cloned().collect(),
     }
 }
 

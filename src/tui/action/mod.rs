@@ -11,6 +11,7 @@ pub mod conversations;
 pub mod find;
 pub mod fitting;
 pub mod jobs;
+pub mod keeping;
 pub mod models;
 pub mod panes;
 pub mod possible;
@@ -191,6 +192,10 @@ pub enum Takes {
     Tag,
     /// A saved filter.
     Filter,
+    /// A folder of conversations by its path, or a new one.
+    Folder,
+    /// A tag of conversations, or a new one.
+    ConversationTag,
     /// One of the words that are listed.
     OneOf(&'static [&'static str]),
     /// A file.

@@ -5,7 +5,7 @@ use super::{Action, Argument, Takes};
 use crate::proto::{DownloadState, Role};
 use crate::tui::listing::groups;
 use crate::tui::model::Model;
-use crate::tui::pane::{Subject, chat, conversations, table};
+use crate::tui::pane::{chat, conversations, table};
 use crate::tui::screen;
 use crate::tui::shared::Writing;
 
@@ -69,17 +69,38 @@ pub fn refusal(model: &Model, action: Action) -> Option<String> {
         {
             no("there is no model")
         }
-        Action::Rename | Action::Delete => {
-            let here = model.pane(conversations::ID).and_then(|p| p.subject(&model.cx()));
-            match here {
-                Some(Subject::Conversation(_)) => None,
-                _ if shared.view.conversation.is_some() => None,
-                _ => no("there is no conversation"),
-            }
+        Action::Mark | Action::MarkAll | Action::Visual
+            if ![table::ID, conversations::ID].contains(&shared.focus) && model.overlays.is_empty() =>
+        {
+            no("the table of models and the list of conversations are elsewhere")
         }
-        Action::Mark | Action::MarkAll | Action::Visual if shared.focus != table::ID && model.overlays.is_empty() => {
-            no("the table of models is elsewhere")
+        Action::Pin
+        | Action::Archive
+        | Action::Restore
+        | Action::EmptyBin
+        | Action::Move
+        | Action::Tag
+        | Action::Duplicate
+        | Action::FolderNew
+        | Action::FolderSave
+        | Action::FolderTemplate
+            if offline =>
+        {
+            no("the host cannot be reached")
         }
+        Action::Pin
+        | Action::Archive
+        | Action::Restore
+        | Action::Tag
+        | Action::Duplicate
+        | Action::Move
+        | Action::Rename
+        | Action::Delete
+            if shared.view.conversation.is_none() && model.pane(conversations::ID).and_then(|p| p.subject(&model.cx())).is_none() =>
+        {
+            no("there is no conversation")
+        }
+        Action::FolderSave if model.pane(conversations::ID).is_none_or(|pane| pane.filtered().is_none()) => no("there is no filter"),
         Action::FilterSave if model.pane(table::ID).is_none_or(|pane| pane.filtered().is_none()) => no("there is no filter"),
         Action::Filter | Action::FilterDelete if groups::saved(shared).is_empty() => no("no filter is saved"),
         Action::Jobs if shared.replica.jobs.is_empty() => no("nothing was done to many models yet"),
@@ -107,6 +128,8 @@ pub fn argument_hint(argument: &Argument) -> String {
         Takes::Kind => "ollama, llama-server, openai (any compatible server) or anthropic.".to_owned(),
         Takes::ModelGroup => "A group: one that there is, or a new one.".to_owned(),
         Takes::Tag => "A tag: one that there is, or a new one.".to_owned(),
+        Takes::Folder => "A folder, as work / drafts: one that there is, or a new one.".to_owned(),
+        Takes::ConversationTag => "A tag: one that there is, or a new one.".to_owned(),
         Takes::Filter => "The name of a saved filter.".to_owned(),
         Takes::OneOf(words) => format!("{}.", words.join(", ")),
         Takes::Path => "A file; ~ is your home folder.".to_owned(),

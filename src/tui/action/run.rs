@@ -1,11 +1,11 @@
 //! From an action to its handler: one exhaustive match, so that an action without one does not compile.
 
-use super::{Action, again, app, cards, conversations, find, fitting, jobs, models, panes, screens, settings, talk, tree};
+use super::{Action, again, app, cards, conversations, find, fitting, jobs, keeping, models, panes, screens, settings, talk, tree};
 use crate::tui::layout::Way;
 use crate::tui::model::Model;
 use crate::tui::msg::Cmd;
 use crate::tui::overlay::labels::Sort;
-use crate::tui::pane::{Call, Seek, chat, composer, table};
+use crate::tui::pane::{Call, Seek, chat, composer, conversations as list, table};
 use crate::tui::perform;
 
 /// Does it.
@@ -103,7 +103,22 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
         Action::New => conversations::new(model),
         Action::Open => conversations::open_named(model, call.args.first().map_or("", String::as_str)),
         Action::Rename => conversations::rename(model, call.args.first()),
-        Action::Delete => conversations::delete(model),
+        Action::Pin => keeping::pin(model),
+        Action::Archive => keeping::archive(model),
+        Action::Delete => keeping::bin(model),
+        Action::Restore => keeping::restore(model),
+        Action::EmptyBin => keeping::empty_bin(model),
+        Action::Move => keeping::to_folder(model, call),
+        Action::Tag => keeping::tag(model, call.args.first()),
+        Action::Duplicate => keeping::duplicate(model),
+        Action::FolderNew => keeping::folder_new(model, text),
+        Action::FolderSave => keeping::folder_save(model, text),
+        Action::FolderTemplate => keeping::folder_template(model, call.args.first()),
+        // From anywhere it means the list, which comes into view.
+        Action::Order => {
+            model.focus(list::ID);
+            to_pane(model, list::ID, call);
+        }
         Action::Copy => {
             if !to_pane(model, model.shared.focus, call) {
                 talk::copy_message(model);
@@ -122,6 +137,8 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
         | Action::ScreenBottom
         | Action::Activate
         | Action::Fold
+        | Action::FoldIn
+        | Action::FoldOut
         | Action::LineDown
         | Action::LineUp
         | Action::MakeHead

@@ -42,6 +42,9 @@ const VIA: Takes = Takes::OneOf(&["pip"]);
 /// The columns of the table of models.
 const COLUMN: Takes = Takes::OneOf(crate::tui::listing::IDS);
 
+/// What conversations can be ordered by.
+const ORDER: Takes = Takes::OneOf(crate::tui::pane::conversations::ORDER_WORDS);
+
 actions! {
     // Talking
     Write "write" Anywhere [] () "Write a message";
@@ -150,8 +153,22 @@ actions! {
     // Conversations
     New "new" Anywhere [] () "New conversation";
     Open "open" Anywhere [] (conversation: Takes::Conversation, needed) "Open a conversation";
-    Rename "rename" Conversations [] (title: Takes::Text, free) "Rename the conversation";
-    Delete "delete" Conversations [] () "Put the conversation into the bin; there, delete it for good (asks first)";
+    Rename "rename" Conversations [] (title: Takes::Text, free) "Rename the conversation, or the folder";
+    Pin "pin" Conversations [] () "Keep them above all others, or no longer";
+    Archive "archive" Conversations [] () "Put them into the archive; there, take them out";
+    Delete "delete" Conversations ["bin"] () "Put them into the bin; there, delete them for good (asks)";
+    Restore "restore" Conversations [] () "Take them out of the bin or the archive";
+    EmptyBin "empty-bin" Conversations ["empty bin"] () "Delete for good what lies in the bin (asks first)";
+    Move "move" Conversations [] (folder: Takes::Folder, free) "Move them, or the folder, into a folder; / is none";
+    Tag "tag" Conversations [] (name: Takes::ConversationTag, free) "Put a tag on them, or take it off";
+    Duplicate "duplicate" Conversations [] () "Make a copy with all branches";
+    FolderNew "folder-new" Conversations ["folder"] (name: Takes::Text, needed) "Make a folder, inside the one under the cursor";
+    FolderSave "folder-save" Conversations ["folder save"] (name: Takes::Text, needed) "Save this filter as a smart folder";
+    FolderTemplate "folder-template" Conversations ["folder template"] (template: Takes::Text, free)
+        "Begin new conversations of this folder with a template";
+    Order "order" Conversations [] (by: ORDER, free) "Order by; by the same again, the other way round";
+    FoldIn "fold-in" Conversations [] () "Unfold, or go in";
+    FoldOut "fold-out" Conversations [] () "Fold, or go to the folder above";
 
     // Lists
     ListDown "list-down" List [] () "Move down (count)";

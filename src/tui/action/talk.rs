@@ -7,7 +7,9 @@ use serde_json::Value;
 use super::{Action, Invocation, again};
 use crate::core::parameters;
 use crate::error::{Error, Kind};
-use crate::proto::{BackendKind, Command, Content, ConversationId, DownloadState, NodeId, Part, Query, Role, State, Subject, content_text};
+use crate::proto::{
+    BackendKind, Command, Content, ConversationId, DownloadState, Keep, NodeId, Part, Query, Role, State, Subject, content_text,
+};
 use crate::tui::command_line::{Slash, slash};
 use crate::tui::composer::{Edit, Outcome as Edited};
 use crate::tui::format;
@@ -170,11 +172,14 @@ pub fn ensure_conversation(model: &mut Model) -> ConversationId {
     let id: ConversationId = model.ids.fresh();
     let view = &mut model.shared.view;
     let (system, parameters) = (view.system.take(), std::mem::take(&mut view.parameters));
-    let (chosen, preset) = (view.model.take(), view.preset.take());
+    let (chosen, preset, folder) = (view.model.take(), view.preset.take(), view.folder.take());
     super::conversations::begin(model, id, system.clone(), parameters.clone(), chosen.clone());
     model.post_for(Command::NewConversation { id, title: None, system, parameters, model: chosen, saved: true }, Waiting::Quiet);
     if let Some(preset) = preset {
         model.post(Command::SetPreset { conversation: id, preset });
+    }
+    if let Some(folder) = folder {
+        model.post(Command::Keep { conversations: vec![id], change: Keep::Folder(Some(folder)) });
     }
     model.post(Command::View { conversation: Some(id) });
     id

@@ -23,6 +23,9 @@ pub struct Lists<'a> {
     pub groups: &'a [String],
     pub tags: &'a [String],
     pub filters: &'a [String],
+    /// Folders of conversations, by their paths, and tags of conversations.
+    pub folders: &'a [String],
+    pub labels: &'a [String],
 }
 
 /// Something that the line may go on with.
@@ -107,6 +110,8 @@ fn arguments(info: &ActionInfo, rest: &str, lists: &Lists<'_>) -> (usize, Vec<Ca
         Takes::ModelGroup => plain(lists.groups),
         Takes::Tag => plain(lists.tags),
         Takes::Filter => plain(lists.filters),
+        Takes::Folder => plain(lists.folders),
+        Takes::ConversationTag => plain(lists.labels),
         Takes::OneOf(words) => words.iter().map(|word| Candidate::new(*word, "")).collect(),
         Takes::Path | Takes::Text => Vec::new(),
     };

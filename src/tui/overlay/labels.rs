@@ -1,4 +1,5 @@
-//! Groups or tags of some models, to put on and take off. A name that there is not yet is made by typing it.
+//! Groups or tags of some models, or tags of some conversations, to put on and take off. A name that there is not yet is made by
+//! typing it.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::{Overlay, field};
-use crate::proto::{Card, CardChange, Command, ModelRef};
+use crate::error::Result;
+use crate::proto::{Card, CardChange, Command, ConversationRow, Keep, ModelRef, Query, Reply};
 use crate::tui::action::{Action, Scope};
 use crate::tui::command_line::Line;
 use crate::tui::composer::Edit;
@@ -53,18 +55,91 @@ impl Sort {
 
 #[must_use]
 pub fn open(sort: Sort, title: String, models: Vec<ModelRef>) -> Box<dyn Overlay> {
-    Box::new(Labels { sort, title, models, line: Line::default(), rows: Rows::default() })
+    Box::new(Labels { of: Of::Models(sort, models), title, line: Line::default(), rows: Rows::default() })
+}
+
+/// Tags of conversations. Which ones there are is asked for.
+#[must_use]
+pub fn of_conversations(title: String, conversations: Vec<ConversationRow>) -> Box<dyn Overlay> {
+    let of = Of::Conversations { conversations, known: None, asked: false };
+    Box::new(Labels { of, title, line: Line::default(), rows: Rows::default() })
+}
+
+/// Whose labels.
+enum Of {
+    Models(Sort, Vec<ModelRef>),
+    Conversations {
+        /// As they are after what was done here.
+        conversations: Vec<ConversationRow>,
+        /// Every tag that there is.
+        known: Option<Vec<String>>,
+        asked: bool,
+    },
+}
+
+impl Of {
+    fn many(&self) -> usize {
+        match self {
+            Self::Models(_, models) => models.len(),
+            Self::Conversations { conversations, .. } => conversations.len(),
+        }
+    }
+
+    /// Every label, with how many of them have it.
+    fn all(&self, shared: &Shared) -> BTreeMap<String, usize> {
+        let mut all: BTreeMap<String, usize> = BTreeMap::new();
+        match self {
+            Self::Models(sort, models) => {
+                for model in &shared.replica.models {
+                    let labels = sort.of(&model.card);
+                    if labels.is_empty() {
+                        continue;
+                    }
+                    let ours = models.iter().any(|m| m.model == model.name && m.backend == model.backend);
+                    labels.iter().for_each(|label| *all.entry(label.clone()).or_insert(0) += usize::from(ours));
+                }
+                // A group that points to templates is there although no model is in it.
+                if *sort == Sort::Group {
+                    shared.replica.groups.keys().for_each(|name| {
+                        all.entry(name.clone()).or_insert(0);
+                    });
+                }
+            }
+            Self::Conversations { conversations, known, .. } => {
+                known.iter().flatten().for_each(|tag| {
+                    all.entry(tag.clone()).or_insert(0);
+                });
+                conversations.iter().flat_map(|row| &row.tags).for_each(|tag| *all.entry(tag.clone()).or_insert(0) += 1);
+            }
+        }
+        all
+    }
+
+    /// Puts a label on, or takes it off.
+    fn put(&mut self, name: &str, on: bool) -> Command {
+        match self {
+            Self::Models(sort, models) => Command::SetCards { models: models.clone(), change: sort.change(name, on) },
+            Self::Conversations { conversations, .. } => {
+                for row in conversations.iter_mut() {
+                    row.tags.retain(|tag| tag != name);
+                    row.tags.extend(on.then(|| name.to_owned()));
+                    row.tags.sort();
+                }
+                let conversations = conversations.iter().map(|row| row.id).collect();
+                Command::Keep { conversations, change: Keep::Tag { name: name.to_owned(), on } }
+            }
+        }
+    }
 }
 
 struct Labels {
-    sort: Sort,
+    of: Of,
     title: String,
-    models: Vec<ModelRef>,
     line: Line,
     rows: Rows,
 }
 
-/// A row: a label with how many of the models have it; `None`: the one that is typed and is not there yet.
+/// A row: a label with how many of them have it; `None`: the one that is typed and is not there yet.
 struct Shown {
     name: String,
     have: Option<usize>,
@@ -72,29 +147,13 @@ struct Shown {
 
 impl Labels {
     fn list(&self, shared: &Shared) -> Vec<Shown> {
-        let mut all: BTreeMap<&str, usize> = BTreeMap::new();
-        for model in &shared.replica.models {
-            let labels = self.sort.of(&model.card);
-            if labels.is_empty() {
-                continue;
-            }
-            let ours = self.models.iter().any(|m| m.model == model.name && m.backend == model.backend);
-            for label in labels {
-                *all.entry(label).or_insert(0) += usize::from(ours);
-            }
-        }
-        // A group that points to templates is there although no model is in it.
-        if self.sort == Sort::Group {
-            shared.replica.groups.keys().for_each(|name| {
-                all.entry(name).or_insert(0);
-            });
-        }
+        let all = self.of.all(shared);
         let typed = self.line.text().trim();
         let lower = typed.to_lowercase();
         let mut out: Vec<Shown> = all
             .iter()
             .filter(|(name, _)| name.to_lowercase().contains(&lower))
-            .map(|(name, have)| Shown { name: (*name).to_owned(), have: Some(*have) })
+            .map(|(name, have)| Shown { name: name.clone(), have: Some(*have) })
             .collect();
         if !typed.is_empty() && !all.contains_key(typed) {
             out.push(Shown { name: typed.to_owned(), have: None });
@@ -126,13 +185,12 @@ impl Overlay for Labels {
             return Outcome::ignored();
         }
         let Some(row) = list.get(self.rows.at) else { return Outcome::done() };
-        let on = row.have.is_none_or(|have| have < self.models.len());
-        let change = self.sort.change(&row.name, on);
+        let on = row.have.is_none_or(|have| have < self.of.many());
         if row.have.is_none() {
             self.line.set("");
             self.rows.at = 0;
         }
-        Intent::Post(Command::SetCards { models: self.models.clone(), change }).into()
+        Intent::Post(self.of.put(&row.name, on)).into()
     }
 
     fn typed(&mut self, text: &str, _cx: &Cx<'_>) -> Outcome {
@@ -147,7 +205,27 @@ impl Overlay for Labels {
     }
 
     fn is_live(&self) -> bool {
-        true
+        matches!(self.of, Of::Models(..))
+    }
+
+    fn wants(&mut self, cx: &Cx<'_>) -> Vec<Intent> {
+        match &mut self.of {
+            Of::Conversations { asked, .. } if !*asked && cx.is_up() => {
+                *asked = true;
+                vec![Intent::AskOverlay(Query::Tags)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn reply(&mut self, reply: &Result<Reply>) -> bool {
+        match (&mut self.of, reply) {
+            (Of::Conversations { known, .. }, Ok(Reply::Tags(tags))) => {
+                *known = Some(tags.iter().map(|(tag, _)| tag.clone()).collect());
+                true
+            }
+            _ => false,
+        }
     }
 
     fn view(&mut self, cx: &Cx<'_>, area: Rect, buf: &mut Buffer) -> Option<Cursor> {
@@ -155,6 +233,7 @@ impl Overlay for Labels {
         let cursor = field::draw(&self.line, cx, "› ", "type a name: a new one, or a part of one", line, buf);
         let body = Rect { y: line.bottom(), height: area.bottom().saturating_sub(line.bottom()), ..area };
         let list = self.list(cx.shared);
+        let many = self.of.many();
         if list.is_empty() {
             Row::new(buf, body, 0).text("There are none yet.", cx.style(Role::Quiet));
         }
@@ -163,11 +242,11 @@ impl Overlay for Labels {
             let (sign, role) = match shown.have {
                 None => ("[+]", Role::Accent),
                 Some(0) => ("[ ]", Role::Quiet),
-                Some(have) if have < self.models.len() => ("[-]", Role::Accent),
+                Some(have) if have < many => ("[-]", Role::Accent),
                 Some(_) => ("[x]", Role::Accent),
             };
-            if let Some(have) = shown.have.filter(|have| *have > 0 && *have < self.models.len()) {
-                row.right(&format!("{have} of {}", self.models.len()), cx.style(Role::Quiet), 10);
+            if let Some(have) = shown.have.filter(|have| *have > 0 && *have < many) {
+                row.right(&format!("{have} of {many}"), cx.style(Role::Quiet), 10);
             }
             row.text(sign, cx.style(role)).gap(1).foreign(&shown.name, cx.style(Role::Text));
         });

@@ -8,6 +8,7 @@ pub mod codes;
 pub mod columns;
 pub mod confirm;
 pub mod field;
+pub mod folders;
 pub mod help;
 pub mod inspect;
 pub mod labels;
@@ -26,7 +27,7 @@ use super::composer::Edit;
 use super::output::Cursor;
 use super::paint::{Row, clear, tint};
 use super::pane::rows::Rows;
-use super::pane::{Call, Cx, Outcome};
+use super::pane::{Call, Cx, Intent, Outcome};
 use super::text::width::width;
 use super::theme::Role;
 use crate::error::Result;
@@ -70,6 +71,12 @@ pub trait Overlay {
     fn reply(&mut self, reply: &Result<Reply>) -> bool {
         let _ = reply;
         false
+    }
+
+    /// What is missing. Asked for after each frame in which it was drawn.
+    fn wants(&mut self, cx: &Cx<'_>) -> Vec<Intent> {
+        let _ = cx;
+        Vec::new()
     }
 
     /// `$EDITOR` was closed with this text.

@@ -53,7 +53,7 @@ pub fn open(cx: &Cx<'_>, scope: Scope, why: impl Fn(Action) -> Option<String>) -
     // What is possible comes first.
     items.sort_by_key(|(refused, _)| *refused);
     let mut items: Vec<Item> = items.into_iter().map(|(_, item)| item).collect();
-    for row in cx.replica.rows_by_update().into_iter().take(CONVERSATIONS) {
+    for row in cx.replica.recent_rows().into_iter().take(CONVERSATIONS) {
         let id = row.id;
         let title = if row.title.trim().is_empty() { "untitled" } else { row.title.trim() };
         let mut item = Item::new(title, "conversation", move || Intent::Open(id, None));

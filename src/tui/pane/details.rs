@@ -17,7 +17,6 @@ use crate::tui::action::{Action, Scope};
 use crate::tui::format;
 use crate::tui::layout::Slot;
 use crate::tui::listing::{self, instance};
-use crate::tui::msg::Tag;
 use crate::tui::output::Cursor;
 use crate::tui::paint::{Row, wrap};
 use crate::tui::shared::model_state;
@@ -320,10 +319,10 @@ impl Pane for Details {
             None => return Vec::new(),
         };
         self.asked = Some((model.clone(), asked));
-        vec![Intent::Ask { pane: ID, query }]
+        vec![Intent::Ask { pane: ID, about: 0, query }]
     }
 
-    fn reply(&mut self, _tag: Tag, reply: Result<Reply>, _cx: &Cx<'_>) -> Outcome {
+    fn reply(&mut self, _about: u64, reply: Result<Reply>, _cx: &Cx<'_>) -> Outcome {
         let Some((model, asked)) = self.asked.take() else { return Outcome::done() };
         if self.model.as_ref() != Some(&model) {
             return Outcome::done();

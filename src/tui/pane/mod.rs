@@ -22,13 +22,13 @@ use serde_json::Value;
 
 use super::action::{Action, Invocation, Scope};
 use super::layout::{PaneId, Slot, Tile};
-use super::msg::{Purpose, Tag};
+use super::msg::Purpose;
 use super::output::Cursor;
 use super::overlay::Overlay;
 use super::overlay::settings::{self, Of};
 use super::shared::Shared;
 use crate::error::{Error, Result};
-use crate::proto::{CardChange, Command, ConversationId, Event, Level, ModelRef, NodeId, Preset, Query, Reply};
+use crate::proto::{CardChange, Command, ConversationId, ConversationRow, Event, FolderId, Level, ModelRef, NodeId, Preset, Query, Reply};
 
 /// A pane's entry in the registry.
 #[derive(Debug)]
@@ -84,6 +84,8 @@ pub enum Intent {
     Post(Command),
     /// Posts, and says this once it is done.
     PostAndSay(Command, String),
+    /// Posts one after the other, and says this once the last is done.
+    PostAll(Vec<Command>, String),
     /// Opens a conversation, at a message when one is named.
     Open(ConversationId, Option<NodeId>),
     /// Makes the leaf below this message HEAD and shows it.
@@ -115,16 +117,12 @@ pub enum Intent {
     },
     /// Asks for the content of these messages of the shown conversation.
     Contents(Vec<NodeId>),
-    /// Asks for a window of conversations.
-    Rows {
-        offset: u32,
-        limit: u32,
-    },
     /// Starts these models, after a look at whether they fit.
     Start(super::action::fitting::Start),
-    /// Asks something whose answer goes to this pane.
+    /// Asks something whose answer goes to this pane, with the number that it gave to the question.
     Ask {
         pane: PaneId,
+        about: u64,
         query: Query,
     },
     /// Sends a message although it was warned about.
@@ -217,6 +215,9 @@ pub enum Subject {
     Model(ModelRef),
     Backend(String),
     Conversation(ConversationId),
+    Folder(FolderId),
+    /// The bin of conversations.
+    Bin,
     Node(NodeId),
 }
 
@@ -279,6 +280,16 @@ pub trait Pane {
         Vec::new()
     }
 
+    /// The conversations that acts are about here: marked, in a visual range, or the one under the cursor.
+    fn conversations(&self) -> Vec<ConversationRow> {
+        Vec::new()
+    }
+
+    /// The folder of conversations that the cursor is on or in.
+    fn folder_at_hand(&self) -> Option<FolderId> {
+        None
+    }
+
     /// A range is being selected.
     fn is_visual(&self) -> bool {
         false
@@ -323,8 +334,8 @@ pub trait Pane {
     }
 
     /// The answer to an [`Intent::Ask`].
-    fn reply(&mut self, tag: Tag, reply: Result<Reply>, cx: &Cx<'_>) -> Outcome {
-        let _ = (tag, reply, cx);
+    fn reply(&mut self, about: u64, reply: Result<Reply>, cx: &Cx<'_>) -> Outcome {
+        let _ = (about, reply, cx);
         Outcome::done()
     }
 

@@ -108,7 +108,7 @@ fn overlays() {
     bench.keys("<Esc><Space>");
     bench.wait(300).msg(Msg::Tick);
     insta::assert_snapshot!("which_key", bench.text());
-    bench.keys("<Esc>D:focus conversations<Enter>D");
+    bench.keys("<Esc>D:empty bin<Enter>");
     insta::assert_snapshot!("confirm", bench.text());
 }
 

@@ -85,11 +85,14 @@ fn a_changed_model_is_told_in_the_conversation() {
 #[test]
 fn conversations_are_filtered_at_the_host_as_one_types() {
     let mut bench = Bench::full(160, 45);
-    bench.keys("<Esc>:focus conversations<Enter>/rel");
+    bench.keys("<Esc>:focus conversations<Enter>/r").frame();
+    bench.keys("e").frame().keys("l").frame();
     let tag = bench.asked(|q| matches!(q, Query::Conversations { filter: Some(f), .. } if f == "r")).unwrap();
     let asked = bench.cmds.iter().filter(|c| matches!(c, Cmd::Ask { query: Query::Conversations { filter: Some(_), .. }, .. })).count();
     assert_eq!(asked, 1, "one question under way");
-    bench.msg(Msg::Reply { tag, result: Ok(Reply::Conversations(Window { offset: 0, total: 0, items: vec![] })) });
+    let late = Window { offset: 0, total: 1, items: vec![row(9, "other")] };
+    bench.msg(Msg::Reply { tag, result: Ok(Reply::Conversations(late)) });
+    assert!(!bench.shows("other"), "the answer to an older text counts no more");
     let tag = bench.asked(|q| matches!(q, Query::Conversations { filter: Some(f), .. } if f == "rel")).expect("the newest text");
     let window = Window { offset: 0, total: 1, items: vec![row(2, "release notes")] };
     bench.msg(Msg::Reply { tag, result: Ok(Reply::Conversations(window)) });
@@ -100,35 +103,17 @@ fn conversations_are_filtered_at_the_host_as_one_types() {
 }
 
 #[test]
-fn more_conversations_are_asked_for_near_the_end() {
-    let mut bench = Bench::new(160, 45);
-    let mut start = snapshot();
-    start.conversations.total = 500;
-    bench.attach(start);
-    bench.frame();
-    assert!(bench.asked(|q| matches!(q, Query::Conversations { offset: 5, filter: None, .. })).is_some());
-    let count = |bench: &Bench| bench.cmds.iter().filter(|c| matches!(c, Cmd::Ask { query: Query::Conversations { .. }, .. })).count();
-    bench.keys("<Esc>").frame();
-    assert_eq!(count(&bench), 1, "and not twice");
-}
-
-#[test]
-fn deleting_goes_to_the_bin_and_asks_there() {
+fn the_bin_takes_a_conversation_and_only_it_asks() {
     let mut bench = Bench::full(160, 45);
-    bench.keys("<Esc>:focus conversations<Enter>ggD");
-    assert_eq!(bench.posted(), [Command::Keep { conversations: vec![conversation(1)], change: Keep::Deleted(true) }]);
-    let row = bench.model.shared.replica.rows[&conversation(1)].clone();
-    bench.event(EventKind::Row(ConversationRow { deleted: Some(1), ..row }));
+    bench.keys("<Esc>:focus conversations<Enter>gg");
+    bench.posted();
     bench.keys("D");
-    assert!(bench.shows("goes for good"));
-    assert!(bench.posted().is_empty());
-    bench.keys("n");
-    assert!(bench.posted().is_empty());
-    bench.keys("Dy");
-    assert_eq!(bench.posted(), [Command::DeleteConversation { conversation: conversation(1) }]);
-    bench.event(EventKind::ConversationRemoved { id: conversation(1) });
-    assert_eq!(bench.model.shared.view.conversation, None);
+    let kept = Command::Keep { conversations: vec![conversation(1)], change: Keep::Deleted(true) };
+    assert_eq!(bench.posted().first(), Some(&kept));
+    assert_eq!(bench.model.shared.view.conversation, None, "what is in the bin is looked at no more");
     assert!(bench.shows("new conversation"));
+    bench.event(EventKind::ConversationRemoved { id: conversation(1) });
+    assert!(!bench.shows("quicksort in rust"));
 }
 
 #[test]
