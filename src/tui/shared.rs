@@ -16,6 +16,7 @@ use super::layout::PaneId;
 use super::msg::Now;
 use super::text::Highlighter;
 use super::theme::{Role, Theme};
+use crate::core::filter::conversations;
 use crate::core::settings::{self, Effective, Own, Sources};
 use crate::core::{Doc, Replica, names, prompt};
 use crate::error::Error;
@@ -188,6 +189,22 @@ impl Shared {
     pub fn key_with(&self, scope: Scope, action: Action, args: &[&str]) -> Option<String> {
         let bound = self.keymap.bindings(scope).filter(|(_, call)| call.action == action && call.args == args);
         bound.map(|(binding, _)| show_keys(&binding.keys)).min_by_key(|keys| keys.chars().count())
+    }
+
+    /// Reads a filter of conversations, or a search for messages: at this moment, in this zone.
+    #[must_use]
+    pub fn filter(&self, text: &str, subject: conversations::Subject) -> conversations::Filter {
+        let offset = |at| jiff::Timestamp::from_millisecond(at).map_or(0, |at| self.zone.to_offset(at).seconds());
+        conversations::Filter::parse(text, subject, &conversations::Calendar { now: self.now.wall, offset: &offset })
+    }
+
+    /// What a half-typed one may go on with, given what stands before the cursor.
+    #[must_use]
+    pub fn complete_filter(&self, before: &str, subject: conversations::Subject) -> (usize, Vec<(String, String)>) {
+        let replica = &self.replica;
+        let tags = replica.rows.values().flat_map(|row| row.tags.iter().map(String::as_str));
+        let models: Vec<ModelRef> = replica.models.iter().map(ModelInfo::reference).collect();
+        conversations::complete(before, subject, &conversations::Known::of(&replica.folders, tags, &models))
     }
 
     /// The opened conversation.

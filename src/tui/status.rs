@@ -15,6 +15,7 @@ use super::shared::{Link, model_state};
 use super::text::width::{drawable, width};
 use super::theme::Role;
 use crate::core::filter::Filter;
+use crate::core::filter::conversations::Subject;
 use crate::proto::Level;
 use crate::proto::Role as Speaker;
 
@@ -236,8 +237,14 @@ fn draw_line(model: &Model, area: Rect, buf: &mut Buffer) -> Option<Cursor> {
 
 /// What is wrong with the filter that is typed.
 fn problem(model: &Model, text: &str) -> Option<String> {
-    let filter = super::action::find::filters_models(model).then(|| Filter::parse(text))?;
-    let problem = filter.problems().first()?;
+    let problem = if super::action::find::filters_models(model) {
+        Filter::parse(text).problems().first().cloned()
+    } else if super::action::find::filters_conversations(model) {
+        model.shared.filter(text, Subject::Conversations).problems().first().cloned()
+    } else {
+        None
+    };
+    let problem = problem?;
     Some(match &problem.hint {
         Some(hint) => format!("{} {hint}", problem.message),
         None => problem.message.clone(),

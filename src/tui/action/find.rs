@@ -14,7 +14,7 @@ use crate::tui::model::{Model, Typing, Waiting};
 use crate::tui::msg::Cmd;
 use crate::tui::overlay::choose::{Choose, Item};
 use crate::tui::overlay::{help, palette};
-use crate::tui::pane::{Call, Intent, Seek, chat, composer, models, table};
+use crate::tui::pane::{Call, Intent, Seek, chat, composer, conversations, models, table};
 use crate::tui::perform;
 use crate::tui::text::width::drawable;
 use crate::tui::theme::Role;
@@ -113,6 +113,12 @@ pub fn filters_models(model: &Model) -> bool {
     model.typing.as_ref().is_some_and(|typing| matches!(typing.find, Some(models::ID | table::ID)))
 }
 
+/// Whether it is one of conversations, which has another.
+#[must_use]
+pub fn filters_conversations(model: &Model) -> bool {
+    model.typing.as_ref().is_some_and(|typing| typing.find == Some(conversations::ID))
+}
+
 /// An action while a line is open. False: it is no matter of the line.
 pub fn line(model: &mut Model, call: &Call<'_>) -> bool {
     let command = model.typing.as_ref().is_some_and(|typing| typing.find.is_none());
@@ -139,6 +145,13 @@ pub fn line(model: &mut Model, call: &Call<'_>) -> bool {
                 model.search_line.complete(back, |before| {
                     let (start, items) = filter::complete(before, &known);
                     (start, items.into_iter().map(candidate).collect())
+                });
+                line_changed(model);
+            } else if filters_conversations(model) {
+                let (line, shared) = (&mut model.search_line, &model.shared);
+                line.complete(back, |before| {
+                    let (start, items) = shared.complete_filter(before, filter::conversations::Subject::Conversations);
+                    (start, items.into_iter().map(|(text, about)| Candidate { text, about }).collect())
                 });
                 line_changed(model);
             }

@@ -35,10 +35,6 @@ impl Conversations {
         let range = self.range();
         self.shown = self.rows.show(usize::from(list.height), self.lines.len());
         for (y, at) in self.shown.clone().enumerate() {
-            #[cfg(test)]
-            {
-                self.drawn += 1;
-            }
             let y = u16::try_from(y).unwrap_or(u16::MAX);
             let depth = self.lines.segment(at).map_or(0, |segment| segment.depth);
             let mut row = Row::new(buf, list, y);

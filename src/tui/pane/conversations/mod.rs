@@ -83,9 +83,6 @@ struct Conversations {
     attached: Option<u64>,
     /// Lines in view.
     shown: Range<usize>,
-    /// Rows that were drawn, since the beginning.
-    #[cfg(test)]
-    drawn: usize,
 }
 
 impl Conversations {

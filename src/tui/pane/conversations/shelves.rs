@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::ID;
 use super::list::{Lies, List, Part};
+use crate::core::filter::conversations::{Calendar, Filter, Is, Subject};
 use crate::proto::{ConversationId, ConversationRow, Folder, FolderId, Order, Query, Reply, Shelf, Window};
 use crate::tui::pane::Intent;
 use crate::tui::shared::Shared;
@@ -238,11 +239,6 @@ impl Shelves {
             list.forget();
         }
     }
-
-    #[cfg(test)]
-    pub fn held(&self) -> usize {
-        self.lists.values().map(List::held).sum()
-    }
 }
 
 /// The list of a folder.
@@ -251,10 +247,16 @@ pub fn place_of(folder: &Folder) -> Place {
     if folder.search.is_some() { Place::Smart(folder.id) } else { Place::Folder(folder.id) }
 }
 
-/// Where a filter looks: archived conversations are found when they are asked for.
+/// Where a filter looks: what is archived or in the bin is found when it is asked for by name.
 fn searching(text: &str) -> (Shelf, Option<String>) {
-    let archived = text.split_whitespace().any(|word| word.trim_start_matches(['-', '!']).to_lowercase().contains("archived"));
-    (if archived { Shelf::Everything } else { Shelf::All }, Some(text.to_owned()))
+    // Which days it names makes no difference to where it looks.
+    let filter = Filter::parse(text, Subject::Conversations, &Calendar { now: 0, offset: &|_| 0 });
+    let shelf = match (filter.asks(Is::Deleted), filter.asks(Is::Archived)) {
+        (true, _) => Shelf::Bin,
+        (false, true) => Shelf::Everything,
+        (false, false) => Shelf::All,
+    };
+    (shelf, Some(text.to_owned()))
 }
 
 /// Rows of a reply, when it is one.
