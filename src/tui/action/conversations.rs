@@ -3,9 +3,7 @@
 use super::{Action, Invocation};
 use crate::core::Doc;
 use crate::error::{Error, Kind};
-use crate::proto::{
-    Command, Conversation, ConversationId, ConversationRow, ModelRef, NodeId, Opened, Parameters, Role, content_text,
-};
+use crate::proto::{Command, Conversation, ConversationId, ConversationRow, ModelRef, NodeId, Opened, Parameters, Role, content_text};
 use crate::tui::arrive;
 use crate::tui::model::{Model, Waiting};
 use crate::tui::overlay::prompt::{Prompt, Question};
