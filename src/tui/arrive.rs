@@ -98,6 +98,7 @@ pub fn event(model: &mut Model, event: &Event) {
         Touched::Doc(id) if shown == Some(id) => {
             model.shared.revisions.doc += 1;
             follow(model, event);
+            off_hidden(model);
             for pane in [chat::ID, tree::ID, composer::ID, conversations::ID] {
                 model.mark(pane);
             }
@@ -169,6 +170,23 @@ fn follow(model: &mut Model, event: &Event) {
     }
 }
 
+/// What is looked at was taken back: the nearest that is left of its line is looked at instead.
+fn off_hidden(model: &mut Model) {
+    let Some(doc) = model.shared.doc() else { return };
+    let gone = |id: crate::proto::NodeId| doc.node(id).is_some_and(|node| node.hidden);
+    let view = &model.shared.view;
+    let selected = view.selected.filter(|id| !gone(*id));
+    let mut leaf = view.leaf;
+    while let Some(node) = leaf.and_then(|id| doc.node(id)).filter(|node| node.hidden) {
+        leaf = node.parent;
+    }
+    if leaf != view.leaf {
+        leaf = leaf.map(|id| doc.leaf_below(id)).or_else(|| doc.default_leaf());
+    }
+    model.shared.view.leaf = leaf;
+    model.shared.view.selected = selected;
+}
+
 fn downloaded(model: &mut Model, event: &Event) {
     model.shared.revisions.models += 1;
     for pane in [models::ID, chat::ID, table::ID, details::ID] {
@@ -219,7 +237,14 @@ pub fn ack(model: &mut Model, tag: Tag, result: Result<Ack>) {
             model.fail(&error);
             model.mark_all();
         }
+        (Waiting::Tools { node, results }, Err(error)) => {
+            action::tools::refused(model, node, results);
+            model.fail(&error);
+        }
         (Waiting::OpenFile, Ok(Ack::Model(reference))) => perform::intent(model, super::pane::Intent::Choose(reference)),
+        (Waiting::Undone { redo }, Ok(Ack::Undone(undone))) => action::keep::undone(model, redo, &undone),
+        (Waiting::Go { said, conversation, node }, Ok(_)) => action::tree::go(model, said, conversation, node),
+        (Waiting::Grafted { said, node, to, under }, Ok(_)) => action::graft::grafted(model, said, node, to, under),
         (Waiting::Stopped(start), Ok(_)) => action::fitting::start_anyway(model, start),
         (Waiting::Say(text), Ok(_)) => model.say(text),
         (_, Ok(_)) => {}

@@ -126,6 +126,14 @@ pub fn clock(at: UnixMs, now: UnixMs, zone: &TimeZone) -> String {
     then.strftime(format).to_string()
 }
 
+/// A moment to the second: `10:02:31` today, else with its day.
+#[must_use]
+pub fn second(at: UnixMs, now: UnixMs, zone: &TimeZone) -> String {
+    let (Some(then), Some(today)) = (zoned(at, zone), zoned(now, zone)) else { return "–".to_owned() };
+    let format = if then.date() == today.date() { "%H:%M:%S" } else { "%-d %b %Y %H:%M:%S" };
+    then.strftime(format).to_string()
+}
+
 fn zoned(at: UnixMs, zone: &TimeZone) -> Option<jiff::Zoned> {
     Timestamp::from_millisecond(at).ok().map(|t| t.to_zoned(zone.clone()))
 }

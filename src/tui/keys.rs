@@ -5,7 +5,7 @@
 
 use crossterm::event::{KeyEvent, KeyEventKind};
 
-use super::action::{self, Action, Invocation, Scope};
+use super::action::{self, Action, Invocation, Scope, Takes};
 use super::composer::burst::Enter;
 use super::keymap::key::Code;
 use super::keymap::{Key, Resolved, show_keys};
@@ -105,8 +105,12 @@ pub fn send(model: &mut Model) {
     }
 }
 
-/// The composer waits for a character (`f`, `r`): it goes there, past the keymap.
+/// An action waits for a letter (`m`), or the composer for a character (`f`, `r`): it goes there, past the keymap.
 fn take_argument(model: &mut Model, key: Key) -> bool {
+    if let Some(invocation) = model.letter.take() {
+        letter(model, invocation, key);
+        return true;
+    }
     let waits = model.scope_is_composer() && model.shared.composer.borrow().awaits_char();
     if !waits {
         return false;
@@ -123,6 +127,18 @@ fn take_argument(model: &mut Model, key: Key) -> bool {
     model.mark(composer::ID);
     model.mark_status();
     true
+}
+
+/// The letter that an action waited for; any key that types nothing gives it up.
+fn letter(model: &mut Model, mut invocation: Invocation, key: Key) {
+    if model.pending.take().is_some_and(|pending| pending.shown) {
+        model.mark_all();
+    }
+    model.mark_status();
+    if let Some(c) = key.typed() {
+        invocation.args.push(c.to_string());
+        invoke(model, invocation, None);
+    }
 }
 
 fn unbound(model: &mut Model, keys: &[Key], last: Key, scope: Scope) {
@@ -220,8 +236,11 @@ pub fn invoke(model: &mut Model, invocation: Invocation, count: Option<u32>) {
             return;
         }
     }
-    if let Some(missing) = invocation.missing().filter(|_| invocation.action != Action::CodeSave) {
-        ask_for(model, invocation, missing.name);
+    if let Some(missing) = invocation.missing() {
+        match missing.takes {
+            Takes::Letter => action::keep::await_letter(model, invocation),
+            _ => ask_for(model, invocation, missing.name),
+        }
         return;
     }
     action::run::run(model, &call);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ratatui::layout::Rect;
 
-use super::action::{Action, Scope};
+use super::action::{Action, Invocation, Scope};
 use super::command_line::CommandLine;
 use super::composer::burst::Burst;
 use super::keymap::{Key, Mode, Next, Options, Resolver};
@@ -63,6 +63,28 @@ pub enum Waiting {
     Uses,
     /// All that is known of one model.
     Inspect,
+    /// Results of tools: given back to the composer when the host refuses them.
+    Tools {
+        node: NodeId,
+        results: Vec<String>,
+    },
+    /// `Undo`, `Redo`.
+    Undone {
+        redo: bool,
+    },
+    /// Said when it is done; then this message of this conversation is looked at.
+    Go {
+        said: String,
+        conversation: ConversationId,
+        node: Option<NodeId>,
+    },
+    /// A copy of this message was put there: it is shown where it is in view.
+    Grafted {
+        said: String,
+        node: NodeId,
+        to: ConversationId,
+        under: Option<NodeId>,
+    },
     /// Stopped to make room: the start goes on.
     Stopped(super::action::fitting::Start),
     /// Whether what is to be started fits.
@@ -103,6 +125,17 @@ pub struct Draft {
     pub changed: Option<Duration>,
 }
 
+/// A message, with all that hangs below it, that was taken to be put elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    pub conversation: ConversationId,
+    pub node: NodeId,
+    /// It goes from where it is.
+    pub moved: bool,
+    /// How it is named to people.
+    pub name: String,
+}
+
 /// What the configuration says that the screen needs.
 #[derive(Debug, Clone, Default)]
 pub struct Choices {
@@ -120,6 +153,12 @@ pub struct Model {
     pub resolver: Resolver,
     pub pending: Option<Pending>,
     pub typing: Option<Typing>,
+    /// An action that waits for a letter.
+    pub letter: Option<Invocation>,
+    /// What was taken to be put under another message.
+    pub taken: Option<Taken>,
+    /// A path that was gone to by hand, and when: told to the host once it is looked at.
+    pub visiting: Option<(ConversationId, NodeId, Duration)>,
     /// Which panes are looked at.
     pub screen: &'static ScreenInfo,
     /// Of the screen that is shown.
@@ -188,6 +227,9 @@ impl Model {
             resolver: Resolver::default(),
             pending: None,
             typing: None,
+            letter: None,
+            taken: None,
+            visiting: None,
             screen: &screen::workspace::SCREEN,
             arrangement: setup.arrangement,
             entered: screen::workspace::SCREEN.id,
@@ -459,7 +501,8 @@ impl Model {
         let cx = self.cx();
         let panes = self.panes.iter().filter(|p| self.placed.shows(p.info().tile.id)).filter_map(|p| p.deadline(&cx)).min();
         let burst = self.burst.deadline().map(|at| at.saturating_duration_since(self.began));
-        [self.notices.deadline(), draft, panes, burst].into_iter().fold(which_key, earliest)
+        let visit = self.visiting.map(|(.., at)| at + super::update::VISITED);
+        [self.notices.deadline(), draft, panes, burst, visit].into_iter().fold(which_key, earliest)
     }
 
     /// Whether anything on the screen is for the eyes of somebody who watches metrics.

@@ -35,6 +35,7 @@ pub fn intent(model: &mut Model, intent: Intent) {
             }
         }
         Intent::Open(id, node) => action::conversations::open(model, id, node),
+        Intent::Fork { conversation, node, scope, to } => action::graft::forked(model, conversation, node, scope, to),
         Intent::MakeHead(node) => action::tree::make_head(model, node),
         Intent::Show(node) => show(model, node),
         Intent::Select(node) => {
@@ -99,6 +100,7 @@ pub fn show(model: &mut Model, node: NodeId) {
     model.shared.revisions.doc += 1;
     select(model, Some(node));
     model.shared.view.reveal += 1;
+    model.visiting = Some((id, leaf, model.now().mono));
     model.mark_all();
 }
 

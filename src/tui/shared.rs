@@ -46,6 +46,19 @@ pub enum Writing {
     Edit { node: NodeId, ask: bool, stash: String },
     /// The system prompt.
     System { stash: String },
+    /// The result of a tool that this answer calls for: those before it are written.
+    Tool { node: NodeId, results: Vec<String>, stash: String },
+}
+
+impl Writing {
+    /// What stood in the composer before something else came into it.
+    #[must_use]
+    pub fn stash(&self) -> Option<&str> {
+        match self {
+            Self::Message => None,
+            Self::Edit { stash, .. } | Self::System { stash } | Self::Tool { stash, .. } => Some(stash),
+        }
+    }
 }
 
 /// What this client looks at. No other client is moved by it.

@@ -5,7 +5,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
-use super::action::{ALL, Action, Scope};
+use super::action::{ALL, Action, Scope, keep};
 use super::format;
 use super::keymap::{Mode, show_keys};
 use super::model::Model;
@@ -136,7 +136,7 @@ pub fn draw(model: &mut Model, area: Rect, buf: &mut Buffer) -> Option<Cursor> {
 
 /// Keys that wait for more: `2d`, `C-w`.
 fn draw_pending(model: &Model, row: &mut Row<'_>) {
-    let mut text = model.shared.composer.borrow().pending();
+    let mut text = keep::awaited(model).unwrap_or_else(|| model.shared.composer.borrow().pending());
     if let Some((keys, count)) = model.resolver.pending() {
         if let Some(count) = count {
             text.push_str(&count.to_string());

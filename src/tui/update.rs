@@ -7,6 +7,9 @@ use super::shared::{Link, Writing};
 use super::{action, arrive, keys, perform};
 use crate::proto::{Command, Level};
 
+/// A path that was gone to by hand and is looked at for so long is remembered.
+pub const VISITED: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Takes a message in.
 pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Cmd> {
     model.shared.now = now;
@@ -126,6 +129,9 @@ fn tick(model: &mut Model) {
     {
         pending.shown = true;
         model.mark_all();
+    }
+    if model.visiting.is_some_and(|(.., at)| at + VISITED <= now) {
+        action::tree::visited(model);
     }
     if model.draft.changed.is_some_and(|at| at + std::time::Duration::from_secs(1) <= now) {
         action::talk::save_draft(model);

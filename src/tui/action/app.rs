@@ -209,6 +209,7 @@ pub fn quit(model: &mut Model) {
 pub fn leave(model: &mut Model, how: Leave) {
     super::talk::unstash(model);
     super::talk::save_draft(model);
+    super::tree::visited(model);
     if how == Leave::StopRuns {
         let running: Vec<_> = model.shared.replica.rows.values().filter(|row| row.running > 0).map(|row| row.id).collect();
         for conversation in running {

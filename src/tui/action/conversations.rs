@@ -46,10 +46,11 @@ pub fn fresh(model: &mut Model) {
     model.mark_all();
 }
 
-/// What belongs to the conversation that is left: its draft.
+/// What belongs to the conversation that is left: its draft, and the path that was looked at.
 fn leave(model: &mut Model) {
     super::talk::unstash(model);
     super::talk::save_draft(model);
+    super::tree::visited(model);
     model.draft.changed = None;
 }
 

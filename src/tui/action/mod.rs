@@ -10,7 +10,9 @@ pub mod cards;
 pub mod conversations;
 pub mod find;
 pub mod fitting;
+pub mod graft;
 pub mod jobs;
+pub mod keep;
 pub mod keeping;
 pub mod models;
 pub mod panes;
@@ -20,6 +22,7 @@ pub mod screens;
 pub mod settings;
 mod table;
 pub mod talk;
+pub mod tools;
 pub mod tree;
 
 use std::fmt;
@@ -198,6 +201,8 @@ pub enum Takes {
     ConversationTag,
     /// One of the words that are listed.
     OneOf(&'static [&'static str]),
+    /// The name of a mark: the next key, from `a` to `z`.
+    Letter,
     /// A file.
     Path,
     /// Anything.

@@ -1,7 +1,7 @@
 //! Whether an action can be done now, and if not, why: for help, the palette and hints. Pure.
 
 use super::again::waits;
-use super::{Action, Argument, Takes};
+use super::{Action, Argument, Takes, tools};
 use crate::proto::{DownloadState, Role};
 use crate::tui::listing::groups;
 use crate::tui::model::Model;
@@ -28,6 +28,18 @@ pub fn refusal(model: &Model, action: Action) -> Option<String> {
         Action::EditMessage | Action::EditSave | Action::Retry | Action::RetryWith | Action::Branch | Action::Copy if node.is_none() => {
             no("there is no message yet")
         }
+        Action::Undo | Action::Redo | Action::Bookmarks if offline => no("the host cannot be reached"),
+        Action::RateUp | Action::RateDown | Action::React | Action::Bookmark | Action::Details | Action::MarkSet if node.is_none() => {
+            no("there is no message yet")
+        }
+        Action::ArchiveBranch | Action::Fork | Action::GraftCopy | Action::GraftMove if node.is_none() => no("there is no message yet"),
+        Action::BookmarkRemove if node.is_none_or(|n| n.bookmark.is_none()) => no("this message is not bookmarked"),
+        Action::MarkJump | Action::Marks if shared.doc().is_none_or(|doc| doc.conversation.marks.is_empty()) => {
+            no("nothing is marked here")
+        }
+        Action::Graft if model.taken.is_none() => no("nothing was taken"),
+        Action::ToolAnswer if node.is_none_or(|n| tools::hint(shared, n.id).is_none()) => no("this message calls for no tool"),
+        Action::BranchRename if shared.doc().is_none_or(|doc| doc.conversation.branches.is_empty()) => no("no branch has a name"),
         Action::Continue if node.is_none_or(|n| n.role != Role::Assistant) => no("no answer is selected"),
         Action::Continue | Action::EditMessage if node.is_some_and(|n| n.state.is_running()) => no("it is still being written"),
         Action::Retry if node.is_some_and(waits) => None,
@@ -132,6 +144,7 @@ pub fn argument_hint(argument: &Argument) -> String {
         Takes::ConversationTag => "A tag: one that there is, or a new one.".to_owned(),
         Takes::Filter => "The name of a saved filter.".to_owned(),
         Takes::OneOf(words) => format!("{}.", words.join(", ")),
+        Takes::Letter => "A letter from a to z.".to_owned(),
         Takes::Path => "A file; ~ is your home folder.".to_owned(),
         Takes::Text if argument.name == "url" => "Its address, as http://127.0.0.1:8080.".to_owned(),
         Takes::Text if argument.name == "key_variable" => {

@@ -1,11 +1,14 @@
 //! From an action to its handler: one exhaustive match, so that an action without one does not compile.
 
-use super::{Action, again, app, cards, conversations, find, fitting, jobs, keeping, models, panes, screens, settings, talk, tree};
+use super::{
+    Action, again, app, cards, conversations, find, fitting, graft, jobs, keep, keeping, models, panes, screens, settings, talk, tools,
+    tree,
+};
 use crate::tui::layout::Way;
 use crate::tui::model::Model;
 use crate::tui::msg::Cmd;
 use crate::tui::overlay::labels::Sort;
-use crate::tui::pane::{Call, Seek, chat, composer, conversations as list, table};
+use crate::tui::pane::{Call, Seek, chat, composer, conversations as list, table, tree as tree_pane};
 use crate::tui::perform;
 
 /// Does it.
@@ -39,6 +42,8 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
         Action::RetryWith => talk::retry_with(model, call),
         Action::TryNow => again::try_now(model),
         Action::Continue => talk::carry_on(model),
+        Action::ToolAnswer => tools::answer(model),
+        Action::Details => tools::details(model),
         Action::Request => talk::request(model),
         Action::System => talk::system(model, call.args.first()),
         Action::Set => talk::set(model, call.args),
@@ -64,6 +69,23 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
             to_pane(model, chat::ID, call);
         }
         Action::LastMessage => talk::to_last_message(model),
+        Action::Undo => keep::undo(model, false),
+        Action::Redo => keep::undo(model, true),
+        Action::RateUp => keep::rate(model, 1),
+        Action::RateDown => keep::rate(model, -1),
+        Action::React => keep::react(model, call.args.first()),
+        Action::Bookmark => keep::bookmark(model, call.args.first()),
+        Action::BookmarkRemove => keep::bookmark_remove(model),
+        Action::Bookmarks => keep::bookmarks(model),
+        Action::MarkSet => keep::mark_set(model, text),
+        Action::MarkJump => keep::mark_jump(model, text),
+        Action::Marks => keep::marks(model),
+        Action::BranchRename => tree::rename(model, call.args),
+        Action::ArchiveBranch => tree::archive(model),
+        Action::Fork => graft::fork(model),
+        Action::GraftCopy => graft::take(model, false),
+        Action::GraftMove => graft::take(model, true),
+        Action::Graft => graft::put(model, call.args.first()),
         Action::Branch => tree::branch(model, call.args.first()),
         Action::Switch => tree::switch(model, call),
         Action::ModelChoose => models::choose(model, call.args.first()),
@@ -89,6 +111,10 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
         Action::Pulls => jobs::pulls(model),
         Action::Jobs => jobs::show(model),
         // From anywhere they mean the table, which comes into view.
+        Action::ShowArchived => {
+            model.focus(tree_pane::ID);
+            to_pane(model, tree_pane::ID, call);
+        }
         Action::Sort | Action::GroupBy | Action::Columns | Action::ShowHidden => {
             model.focus(table::ID);
             to_pane(model, table::ID, call);
@@ -181,7 +207,7 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
         Action::Complete => talk_complete(model, false),
         Action::CompleteBack => talk_complete(model, true),
         // These mean something in a line or an overlay only; elsewhere there is nothing to do.
-        Action::HistoryPrevious | Action::HistoryNext | Action::CodeSave | Action::MoveDown | Action::MoveUp => {}
+        Action::HistoryPrevious | Action::HistoryNext | Action::CodeSave | Action::CodePipe | Action::MoveDown | Action::MoveUp => {}
         Action::Again | Action::Halt | Action::GiveUp | Action::Forget => {}
         Action::SettingDefault | Action::SettingHistory | Action::SettingReload | Action::RunOpen => {}
         Action::Notices => app::notices(model),

@@ -60,6 +60,8 @@ actions! {
     RetryWith "retry-with" Chat [] (model: Takes::Model, free) "Ask again with another model";
     TryNow "try-now" Anywhere [] () "Ask again now: do not wait for the next attempt";
     Continue "continue" Chat [] () "Continue this answer";
+    ToolAnswer "tool-answer" Chat [] () "Write the result of a tool that this answer calls for";
+    Details "details" Chat [] () "Show all that is known of how this message came about";
     Request "request" Anywhere [] () "Show exactly what was or will be sent";
     System "system" Anywhere [] (text: Takes::Text, free) "Set the system prompt";
     Set "set" Anywhere [] (parameter: Takes::Parameter, free; value: Takes::Value, free) "Set a parameter; without a value, its default";
@@ -92,15 +94,33 @@ actions! {
     ChatPageDown "chat-page-down" Insert [] () "Scroll the chat down by a page";
     ChatPageUp "chat-page-up" Insert [] () "Scroll the chat up by a page";
     LastMessage "last-message" Anywhere [] () "Go to the chat's last message";
+    Undo "undo" Anywhere [] () "Take back the last act of this screen";
+    Redo "redo" Anywhere [] () "Do again what was taken back";
+    RateUp "rate-up" Chat [] () "Rate this message +1; again, not";
+    RateDown "rate-down" Chat [] () "Rate this message −1; again, not";
+    React "react" Chat [] (reaction: Takes::Text, free) "React to this message by a sign or a word";
+    Bookmark "bookmark" Chat [] (note: Takes::Text, free) "Bookmark this message, with a note";
+    BookmarkRemove "bookmark-remove" Chat ["bookmark remove"] () "Take this message's bookmark away";
+    Bookmarks "bookmarks" Anywhere [] () "Bookmarks of all conversations";
+    MarkSet "mark-set" Chat [] (letter: Takes::Letter, needed) "Mark this message by a letter; by the same again, not";
+    MarkJump "mark-jump" Chat [] (letter: Takes::Letter, needed) "Go to the message that a letter marks";
+    Marks "marks" Anywhere [] () "Marks of this conversation";
     CopyCode "copy-code" Chat [] () "Copy a code block of this message";
-    CodeBlocks "code-blocks" Chat [] () "Code blocks of this message: copy, save, open in $EDITOR";
+    CodeBlocks "code-blocks" Chat [] () "Code blocks of this message: copy, save, edit, pipe";
 
     // The tree
     Branch "branch" Chat [] (name: Takes::Text, free) "Name a branch here";
+    BranchRename "branch-rename" Anywhere ["branch rename"] (branch: Takes::Branch, needed; name: Takes::Text, needed) "Give a branch another name";
     Switch "switch" Anywhere [] (branch: Takes::Branch, free) "Switch to a branch";
     MakeHead "make-head" Tree [] () "Make this the HEAD";
     TreeParent "tree-parent" Tree [] () "Go to the parent";
     TreeChild "tree-child" Tree [] () "Go to the child that was visited last";
+    ArchiveBranch "archive-branch" Tree ["branch archive"] () "Put this branch away; on one that is, bring it back";
+    ShowArchived "show-archived" Tree [] () "Show what was put away too; again, not";
+    Fork "fork" Chat [] () "Fork: take messages as far as here into a conversation of theirs";
+    GraftCopy "graft-copy" Chat [] () "Take this message and all below it, to copy them";
+    GraftMove "graft-move" Chat [] () "Take this message and all below it, to move them";
+    Graft "graft" Chat [] (place: Takes::OneOf(&["root"]), free) "Put what was taken under this message";
     Hoist "hoist" Tree [] () "Show only what hangs on this message; again, all";
 
     // Models
@@ -216,6 +236,7 @@ actions! {
     LayoutReset "layout-reset" Anywhere [] () "Put all panes back as they were at first";
 
     // Lines that are typed, and what lies over the panes
+    CodePipe "code-pipe" Overlay [] (command: Takes::Text, free) "Give this code block to a command of yours";
     CodeSave "code-save" Overlay [] (path: Takes::Path, free) "Save this code block as a file";
     Again "again" Overlay [] () "Try again what failed, or go on";
     Halt "halt" Overlay [] () "Pause it, or go on";

@@ -58,10 +58,7 @@ pub fn draft_changed(model: &mut Model) {
 pub fn save_draft(model: &mut Model) {
     model.draft.changed = None;
     // While something else is edited, the draft is what was put aside.
-    let text = match &model.shared.view.writing {
-        Writing::Message => model.shared.composer.borrow().text(),
-        Writing::Edit { stash, .. } | Writing::System { stash } => stash.clone(),
-    };
+    let text = stash(model);
     if text == model.draft.saved || !model.shared.is_up() {
         return;
     }
@@ -82,6 +79,7 @@ pub fn send(model: &mut Model) {
     match model.shared.view.writing.clone() {
         Writing::System { .. } => return finish_system(model, &text),
         Writing::Edit { node, ask, .. } => return finish_edit(model, node, ask, &text),
+        Writing::Tool { node, results, .. } => return super::tools::finish(model, node, results, text),
         Writing::Message => {}
     }
     if text.trim().is_empty() {
@@ -117,7 +115,7 @@ pub fn send_anyway(model: &mut Model) {
 }
 
 /// Whether a prompt can be sent now. If not, why is said, and what was typed stays.
-fn ready(model: &mut Model) -> bool {
+pub(super) fn ready(model: &mut Model) -> bool {
     if !model.shared.is_up() {
         model.warn("The host cannot be reached now. The message stays here.");
         return false;
@@ -215,14 +213,16 @@ pub fn edit(model: &mut Model, ask: bool) {
     }
     // An answer that was edited is not asked for again: the edit is the answer.
     let ask = ask && role == Role::User;
-    let stash = match &model.shared.view.writing {
-        Writing::Message => model.shared.composer.borrow().text(),
-        Writing::Edit { stash, .. } | Writing::System { stash } => stash.clone(),
-    };
+    let stash = stash(model);
     model.shared.view.writing = Writing::Edit { node, ask, stash };
     write(model);
     fill(model, &text);
     model.mark_all();
+}
+
+/// What was written as a message: in the composer, or put aside while something else is edited there.
+pub(super) fn stash(model: &Model) -> String {
+    model.shared.view.writing.stash().map_or_else(|| model.shared.composer.borrow().text(), str::to_owned)
 }
 
 /// Another text in the composer, the cursor behind it.
@@ -238,8 +238,8 @@ pub fn fill(model: &mut Model, text: &str) {
 /// What stood in the composer before something else was edited in it comes back.
 pub fn unstash(model: &mut Model) {
     let writing = std::mem::replace(&mut model.shared.view.writing, Writing::Message);
-    if let Writing::Edit { stash, .. } | Writing::System { stash } = writing {
-        fill(model, &stash);
+    if let Some(stash) = writing.stash() {
+        fill(model, stash);
         model.mark_all();
     }
 }
@@ -279,7 +279,7 @@ fn post_edit(model: &mut Model, node: NodeId, text: String) {
     leave_composer(model);
 }
 
-fn leave_composer(model: &mut Model) {
+pub(super) fn leave_composer(model: &mut Model) {
     model.shared.composer.borrow_mut().enter_normal();
     model.focus(chat::ID);
     model.mark_all();
@@ -421,10 +421,7 @@ pub fn system(model: &mut Model, text: Option<&String>) {
     if let Some(text) = text {
         return set_system(model, text);
     }
-    let stash = match &model.shared.view.writing {
-        Writing::Message => model.shared.composer.borrow().text(),
-        Writing::Edit { stash, .. } | Writing::System { stash } => stash.clone(),
-    };
+    let stash = stash(model);
     let now = model.shared.system().unwrap_or_default().to_owned();
     model.shared.view.writing = Writing::System { stash };
     write(model);

@@ -113,7 +113,7 @@ fn arguments(info: &ActionInfo, rest: &str, lists: &Lists<'_>) -> (usize, Vec<Ca
         Takes::Folder => plain(lists.folders),
         Takes::ConversationTag => plain(lists.labels),
         Takes::OneOf(words) => words.iter().map(|word| Candidate::new(*word, "")).collect(),
-        Takes::Path | Takes::Text => Vec::new(),
+        Takes::Path | Takes::Letter | Takes::Text => Vec::new(),
     };
     // Typing `:switch ` of a branch that is being named would only get in the way.
     let items = if info.action == Action::Branch { Vec::new() } else { ranked(items, typed) };

@@ -3,6 +3,8 @@
 //! Owns: the trait and where an overlay stands. Refuses: to do what was chosen (intents). Invariant: every overlay closes by `Esc`, says
 //! how in its foot, and the panes under it stay as they were.
 
+pub mod answer;
+pub mod bookmarks;
 pub mod choose;
 pub mod codes;
 pub mod columns;
@@ -15,6 +17,7 @@ pub mod labels;
 pub mod page;
 pub mod palette;
 pub mod prompt;
+pub mod reactions;
 pub mod settings;
 pub mod which_key;
 pub mod work;

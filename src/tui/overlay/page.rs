@@ -86,6 +86,13 @@ impl Page {
 }
 
 impl Page {
+    /// Ends the line that is typed into. Returns whether there was one.
+    fn shut_line(&mut self) -> bool {
+        let open = self.line.take().is_some();
+        self.height += usize::from(open);
+        open
+    }
+
     /// Finds what is looked for, and goes so many hits further.
     fn look(&mut self, by: isize) {
         let lines = self.lines(self.columns);
@@ -115,7 +122,7 @@ impl Overlay for Page {
     }
 
     fn escape(&mut self) -> bool {
-        let open = self.line.take().is_some();
+        let open = self.shut_line();
         if open || !self.needle.is_empty() {
             self.needle.clear();
             return true;
@@ -166,10 +173,13 @@ impl Overlay for Page {
             Action::PageUp => self.top.saturating_sub(page * times),
             Action::ListTop => 0,
             Action::ListBottom => last,
-            Action::Accept | Action::Activate if self.line.take().is_some() => return Outcome::done(),
+            Action::Accept | Action::Activate if self.shut_line() => return Outcome::done(),
             Action::Accept | Action::Activate => return Outcome::closed(),
             Action::Find => {
-                self.line = Some(Line::default());
+                // The line takes a row from the text.
+                if self.line.replace(Line::default()).is_none() {
+                    self.height = self.height.saturating_sub(1);
+                }
                 return Outcome::done();
             }
             Action::FindNext | Action::FindPrevious if !self.needle.is_empty() => {

@@ -88,6 +88,13 @@ pub enum Intent {
     PostAll(Vec<Command>, String),
     /// Opens a conversation, at a message when one is named.
     Open(ConversationId, Option<NodeId>),
+    /// Begins a new conversation with messages of one.
+    Fork {
+        conversation: ConversationId,
+        node: Option<NodeId>,
+        scope: crate::proto::Scope,
+        to: ConversationId,
+    },
     /// Makes the leaf below this message HEAD and shows it.
     MakeHead(NodeId),
     /// Shows the path that leads through this message, and selects it.

@@ -3,7 +3,7 @@
 //! Owns: the flattened rows, folds, hoisting and the cursor. Refuses: changing the tree (intents do). Invariant: rows are made anew only
 //! when the outline changes, never for a token; a line of messages without forks takes no indentation, so depth costs no columns.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -18,7 +18,7 @@ use crate::tui::layout::Slot;
 use crate::tui::output::Cursor;
 use crate::tui::paint::{Row, tint};
 use crate::tui::shared::Shared;
-use crate::tui::text::width::{drawable, truncate, width};
+use crate::tui::text::width::{drawable, truncate};
 use crate::tui::theme::Role;
 
 pub const ID: &str = "tree";
@@ -30,11 +30,23 @@ pub fn pane() -> Box<dyn Pane> {
     Box::new(Tree::default())
 }
 
+/// One of the connectors before a row, and which one stands before it: rows share them, so that depth costs no memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Guide {
+    before: Option<u32>,
+    /// Nothing goes on below it.
+    last: bool,
+}
+
 /// One row: a message and the guides before it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct TreeRow {
     node: NodeId,
-    guides: String,
+    /// The guide right before it, and whether the row is what it leads to.
+    guide: Option<u32>,
+    forks: bool,
+    /// It is put away, or hangs below what is.
+    away: bool,
     /// Messages that are folded away below it.
     hidden: usize,
 }
@@ -43,6 +55,9 @@ struct TreeRow {
 struct Tree {
     rows: Rows,
     lines: Vec<TreeRow>,
+    guides: Vec<Guide>,
+    /// The row of each node.
+    places: HashMap<NodeId, usize>,
     made: Option<(Option<ConversationId>, u64)>,
     /// Folds and the hoisted message are of this conversation.
     of: Option<ConversationId>,
@@ -51,6 +66,8 @@ struct Tree {
     followed: Option<NodeId>,
     folded: HashSet<NodeId>,
     hoisted: Option<NodeId>,
+    /// What is put away is shown too.
+    all: bool,
     /// Nodes of the shown path.
     path: HashSet<NodeId>,
 }
@@ -63,9 +80,11 @@ impl Tree {
                 self.of = key.0;
                 self.folded.clear();
                 self.hoisted = None;
+                self.all = false;
                 self.cursor = None;
             }
-            self.lines = shared.doc().map(|doc| flatten(doc, self.hoisted, &self.folded)).unwrap_or_default();
+            (self.lines, self.guides) = shared.doc().map(|doc| flatten(doc, self.hoisted, &self.folded, self.all)).unwrap_or_default();
+            self.places = self.lines.iter().enumerate().map(|(at, line)| (line.node, at)).collect();
             self.path = match (shared.doc(), shared.view.leaf) {
                 (Some(doc), Some(leaf)) => doc.path(leaf).into_iter().collect(),
                 _ => HashSet::new(),
@@ -86,8 +105,8 @@ impl Tree {
     fn place(&mut self, doc: Option<&Doc>) {
         let mut at = self.cursor;
         while let Some(node) = at {
-            if let Some(row) = self.lines.iter().position(|line| line.node == node) {
-                self.rows.at = row;
+            if let Some(row) = self.places.get(&node) {
+                self.rows.at = *row;
                 return;
             }
             at = doc.and_then(|doc| doc.node(node)).and_then(|n| n.parent);
@@ -95,8 +114,8 @@ impl Tree {
     }
 
     fn go(&mut self, node: Option<NodeId>) -> Outcome {
-        if let Some(row) = node.and_then(|node| self.lines.iter().position(|line| line.node == node)) {
-            self.rows.at = row;
+        if let Some(row) = node.and_then(|node| self.places.get(&node)) {
+            self.rows.at = *row;
             self.cursor = node;
         }
         Outcome::done()
@@ -106,27 +125,55 @@ impl Tree {
         self.lines.get(self.rows.at).map(|line| line.node)
     }
 
+    /// The guides before a row, the innermost at most so many columns of them.
+    fn guides_of(&self, line: &TreeRow, most: usize) -> String {
+        let mut parts: Vec<&str> = Vec::new();
+        let mut at = line.guide;
+        let mut inner = line.forks;
+        while let Some(guide) = at.and_then(|at| self.guides.get(at as usize)) {
+            if parts.len() * 2 + 2 > most {
+                parts.push("…");
+                break;
+            }
+            parts.push(match (inner, guide.last) {
+                (true, true) => "└─",
+                (true, false) => "├─",
+                (false, true) => "  ",
+                (false, false) => "│ ",
+            });
+            inner = false;
+            at = guide.before;
+        }
+        parts.into_iter().rev().collect()
+    }
+
     fn draw_row(&self, cx: &Cx<'_>, doc: &Doc, line: &TreeRow, mut row: Row<'_>) {
         let Some(node) = doc.node(line.node) else { return };
         row.margin(1).gap(1);
         // Deep forks keep at least half of the row for the text.
         let most = row.left() / 2;
-        let guides = if width(&line.guides) > most {
-            let chars: Vec<char> = line.guides.chars().collect();
-            format!("…{}", chars[chars.len() - (most.max(1) - 1)..].iter().collect::<String>())
-        } else {
-            line.guides.clone()
-        };
+        let guides = self.guides_of(line, most);
         row.text(&guides, cx.style(Role::Rule));
-        let on_path = self.path.contains(&node.id);
-        let (glyph, role) = glyph(doc, node, on_path);
+        let on_path = self.path.contains(&node.id) && !line.away;
+        let (glyph, role) = if line.away { ("◌", Role::Quiet) } else { glyph(doc, node, on_path) };
         row.text(glyph, cx.style(role)).gap(1);
         if line.hidden > 0 {
             row.right(&format!("+{}", line.hidden), cx.style(Role::Quiet), 8);
         }
+        if line.away {
+            row.right("put away", cx.style(Role::Quiet), 16);
+        }
         for name in doc.branch_names(node.id) {
             row.right(&format!("⎇ {}", truncate(&drawable(name), 16)), cx.style(Role::Accent), 8);
         }
+        if node.bookmark.is_some() {
+            row.text("⚑", cx.style(Role::Accent)).gap(1);
+        }
+        match node.rating {
+            1.. => row.text("+", cx.style(Role::Ok)).gap(1),
+            0 => &mut row,
+            _ => row.text("−", cx.style(Role::Error)).gap(1),
+        };
         let speaker = match node.role {
             Speaker::User => Role::User,
             Speaker::Assistant => Role::Assistant,
@@ -192,42 +239,52 @@ pub fn matches(needle: &str, text: &str) -> bool {
     if needle.chars().any(char::is_uppercase) { text.contains(needle) } else { text.to_lowercase().contains(needle) }
 }
 
-/// Rows in the order in which they are shown: parents before children, older siblings first.
-fn flatten(doc: &Doc, hoisted: Option<NodeId>, folded: &HashSet<NodeId>) -> Vec<TreeRow> {
+/// Rows in the order in which they are shown: parents before children, older siblings first. What is put away only with `all`.
+fn flatten(doc: &Doc, hoisted: Option<NodeId>, folded: &HashSet<NodeId>, all: bool) -> (Vec<TreeRow>, Vec<Guide>) {
     let mut out = Vec::new();
-    // Node, the guides of what is above, and its connector when it is one of several.
-    let mut stack: Vec<(NodeId, String, Option<bool>)> = Vec::new();
-    let push = |stack: &mut Vec<(NodeId, String, Option<bool>)>, children: Vec<NodeId>, prefix: &str| {
-        let fork = children.len() > 1;
-        for (i, child) in children.iter().enumerate().rev() {
-            stack.push((*child, prefix.to_owned(), fork.then_some(i + 1 == children.len())));
+    let mut guides: Vec<Guide> = Vec::new();
+    // Node, the guide before it, whether that leads to it, and whether it is put away.
+    let mut stack: Vec<TreeRow> = Vec::new();
+    let mut push = |stack: &mut Vec<TreeRow>, parent: Option<NodeId>, before: Option<u32>, away: bool| {
+        let begin = stack.len();
+        for child in doc.all_children(parent).filter(|child| all || !child.archived) {
+            stack.push(TreeRow { node: child.id, guide: before, forks: false, away: away || child.archived, hidden: 0 });
         }
+        let children = &mut stack[begin..];
+        if children.len() > 1 {
+            let last = children.len() - 1;
+            for (i, child) in children.iter_mut().enumerate() {
+                guides.push(Guide { before, last: i == last });
+                child.guide = u32::try_from(guides.len() - 1).ok();
+                child.forks = true;
+            }
+        }
+        children.reverse();
     };
-    let ids = |parent: Option<NodeId>| -> Vec<NodeId> { doc.children(parent).map(|n| n.id).collect() };
     match hoisted.filter(|id| doc.node(*id).is_some_and(|n| !n.hidden)) {
-        Some(root) => push(&mut stack, vec![root], ""),
-        None => push(&mut stack, ids(None), ""),
+        Some(root) => {
+            let away = doc.node(root).is_some_and(|node| node.archived);
+            stack.push(TreeRow { node: root, guide: None, forks: false, away, hidden: 0 });
+        }
+        None => push(&mut stack, None, None, false),
     }
-    while let Some((node, prefix, connector)) = stack.pop() {
-        let (guides, below) = match connector {
-            None => (prefix.clone(), prefix),
-            Some(last) => (format!("{prefix}{}", if last { "└─" } else { "├─" }), format!("{prefix}{}", if last { "  " } else { "│ " })),
-        };
-        let children = ids(Some(node));
-        let hidden = if folded.contains(&node) { descendants(doc, node) } else { 0 };
-        out.push(TreeRow { node, guides, hidden });
-        if hidden == 0 {
-            push(&mut stack, children, &below);
+    while let Some(mut row) = stack.pop() {
+        if folded.contains(&row.node) {
+            row.hidden = descendants(doc, row.node, all);
+        }
+        out.push(row);
+        if row.hidden == 0 {
+            push(&mut stack, Some(row.node), row.guide, row.away);
         }
     }
-    out
+    (out, guides)
 }
 
-fn descendants(doc: &Doc, node: NodeId) -> usize {
+fn descendants(doc: &Doc, node: NodeId, all: bool) -> usize {
     let mut count = 0;
     let mut stack = vec![node];
     while let Some(at) = stack.pop() {
-        for child in doc.children(Some(at)) {
+        for child in doc.all_children(Some(at)).filter(|child| all || !child.archived) {
             count += 1;
             stack.push(child.id);
         }
@@ -242,7 +299,8 @@ impl Pane for Tree {
 
     fn title(&self, cx: &Cx<'_>) -> Title {
         let count = cx.doc().map_or(0, |doc| doc.conversation.row.messages.max(u32::try_from(self.lines.len()).unwrap_or(0)));
-        let note = self.hoisted.map(|_| "hoisted".to_owned()).unwrap_or_default();
+        let notes = [self.hoisted.map(|_| "hoisted"), self.all.then_some("with what is put away")];
+        let note = notes.into_iter().flatten().collect::<Vec<_>>().join(" · ");
         Title { left: INFO.title.to_owned(), note, right: if count > 0 { format::grouped(u64::from(count)) } else { String::new() } }
     }
 
@@ -276,13 +334,26 @@ impl Pane for Tree {
                 self.go(path.get(there).copied())
             }
             Action::Fold => {
-                if !self.folded.remove(&node) && doc.children(Some(node)).next().is_some() {
+                if !self.folded.remove(&node) && descendants(doc, node, self.all) > 0 {
                     self.folded.insert(node);
                 }
                 self.made = None;
                 self.cursor = Some(node);
                 self.refresh(cx.shared);
                 Outcome::done()
+            }
+            Action::ShowArchived => {
+                self.all = !self.all;
+                self.made = None;
+                self.cursor = Some(node);
+                self.refresh(cx.shared);
+                let away = self.lines.iter().filter(|line| line.away).count();
+                let key = cx.key(Scope::Tree, Action::ArchiveBranch);
+                Outcome::done().say(match (self.all, away) {
+                    (false, _) => "What is put away is not shown.".to_owned(),
+                    (true, 0) => format!("Nothing is put away ({key} puts a branch away)."),
+                    (true, _) => format!("{} put away; {key} on one brings its branch back.", format::plural(away as u64, "message")),
+                })
             }
             Action::Hoist => {
                 self.hoisted = if self.hoisted.is_some() { None } else { Some(node) };

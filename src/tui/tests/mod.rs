@@ -1,6 +1,7 @@
 //! The screen as a person meets it: keys in, text and commands out.
 
 mod bytes;
+mod keeping;
 mod panes;
 mod properties;
 mod settings;

@@ -4,15 +4,29 @@
 //! nothing, so nobody has to say what changed.
 
 use crate::proto::{Content, Part};
+use crate::sanitise;
+use crate::tui::format;
 use crate::tui::text::Document;
+use crate::tui::text::width::drawable;
 
 /// What a part is drawn as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Text,
     Thinking,
-    /// Tool traffic, images, files: one line each.
-    Note,
+    /// A tool that is called for: its arguments.
+    Call,
+    /// What a tool gave back.
+    Result,
+    /// A picture or a file: one line.
+    Attached,
+}
+
+impl Kind {
+    /// What a label stands for; folded, its text is not shown, or not all of it.
+    pub fn folds(self) -> bool {
+        matches!(self, Self::Thinking | Self::Call | Self::Result)
+    }
 }
 
 #[derive(Debug)]
@@ -38,7 +52,9 @@ impl Body {
             let (kind, text) = match part {
                 Part::Text { text } => (Kind::Text, text.as_str()),
                 Part::Thinking { text } => (Kind::Thinking, text.as_str()),
-                _ => (Kind::Note, ""),
+                Part::ToolCall { .. } => (Kind::Call, ""),
+                Part::ToolResult { content, .. } => (Kind::Result, content.as_str()),
+                Part::Image { .. } | Part::File { .. } => (Kind::Attached, ""),
             };
             let fits = self
                 .pieces
@@ -46,10 +62,11 @@ impl Body {
                 .is_some_and(|p| p.kind == kind && p.pushed <= text.len() && (p.pushed == text.len() || text.is_char_boundary(p.pushed)));
             if !fits {
                 stale.extend(self.pieces.drain(i.min(self.pieces.len())..).map(|p| p.document.id()));
-                let document = if plain || kind == Kind::Note { Document::plain() } else { Document::new() };
+                let markdown = !plain && matches!(kind, Kind::Text | Kind::Thinking);
+                let document = if markdown { Document::new() } else { Document::plain() };
                 self.pieces.push(Piece { kind, document, pushed: 0, finished: false });
-                if kind == Kind::Note {
-                    self.pieces[i].document.push(&note(part));
+                if let Part::ToolCall { arguments, .. } = part {
+                    self.pieces[i].document.push(&pretty(arguments));
                 }
             }
             let last = i + 1 == content.len();
@@ -69,13 +86,35 @@ impl Body {
     }
 }
 
-/// What is shown of a part that is no text.
-fn note(part: &Part) -> String {
+/// Longer arguments are shown as they came: laying them out is for reading, and nobody reads so much.
+const PRETTY: usize = 256 * 1024;
+
+/// The arguments of a call for reading: laid out where they are JSON, else as they came.
+fn pretty(arguments: &str) -> String {
+    if arguments.len() > PRETTY {
+        return arguments.to_owned();
+    }
+    let value: Option<serde_json::Value> = serde_json::from_str(arguments).ok();
+    value.and_then(|value| serde_json::to_string_pretty(&value).ok()).unwrap_or_else(|| arguments.to_owned())
+}
+
+/// What stands for a part that is no text: a picture, a file, a call, a result.
+pub fn label(part: &Part, name_of: impl Fn(&str) -> Option<String>) -> String {
+    let short = |text: &str, limit: usize| drawable(&sanitise::cut(text, limit)).into_owned();
     match part {
-        Part::ToolCall { name, arguments, .. } => format!("▸ tool call: {name} {arguments}"),
-        Part::ToolResult { content, .. } => format!("◂ tool result: {content}"),
-        Part::Image { name, .. } => format!("[image {name}]"),
-        Part::File { name, .. } => format!("[file {name}]"),
+        Part::ToolCall { name, arguments, .. } => {
+            let arguments = if matches!(arguments.trim(), "" | "{}") { String::new() } else { format!("  {}", short(arguments, 200)) };
+            format!("▸ {}{arguments}", short(name, 48))
+        }
+        Part::ToolResult { id, .. } => {
+            let name = name_of(id).map_or_else(|| "a tool".to_owned(), |name| short(&name, 48));
+            format!("◂ result of {name}")
+        }
+        Part::Image { name, facts, .. } => {
+            let size = if facts.width > 0 { format!("{}×{}", facts.width, facts.height) } else { format::bytes(facts.bytes) };
+            format!("▣ {}  {size}", short(name, 64))
+        }
+        Part::File { name, facts, .. } => format!("▤ {}  {}", short(name, 64), format::bytes(facts.bytes)),
         Part::Text { .. } | Part::Thinking { .. } => String::new(),
     }
 }

@@ -7,13 +7,17 @@ use ratatui::layout::Rect;
 
 use crate::core::Doc;
 use crate::proto::{Finish, Node, Progress, Role as Speaker, State};
-use crate::tui::action::{Action, Scope};
+use crate::sanitise;
+use crate::tui::action::{Action, Scope, tools};
 use crate::tui::format;
 use crate::tui::paint::Row;
 use crate::tui::pane::Cx;
 use crate::tui::pane::tree::who;
 use crate::tui::text::width::drawable;
 use crate::tui::theme::Role;
+
+/// So many reactions have room in a header.
+const REACTIONS: usize = 6;
 
 /// What the screen measures while an answer comes.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -22,8 +26,8 @@ pub struct Live {
     pub rate: Option<f64>,
 }
 
-/// Draws the header into one row.
-pub fn draw(cx: &Cx<'_>, doc: &Doc, node: &Node, live: Live, area: Rect, buf: &mut Buffer, y: u16) {
+/// Draws the header into one row. `place`: which of how many versions.
+pub fn draw(cx: &Cx<'_>, doc: &Doc, node: &Node, place: (usize, usize), live: Live, area: Rect, buf: &mut Buffer, y: u16) {
     let quiet = cx.style(Role::Quiet);
     let mut row = Row::new(buf, area, y);
     row.gap(1);
@@ -38,13 +42,14 @@ pub fn draw(cx: &Cx<'_>, doc: &Doc, node: &Node, live: Live, area: Rect, buf: &m
     if area.width >= 60 || !matches!(node.role, Speaker::Assistant) {
         row.text(&format::clock(node.created, cx.now.wall, &cx.zone), quiet).gap(2);
     }
-    let (place, count) = doc.place(node.id);
+    let (place, count) = place;
     if count > 1 {
         row.text(&format!("‹{place}/{count}›"), cx.style(Role::Badge)).gap(2);
     }
     for name in doc.branch_names(node.id) {
         row.text(&format!("⎇ {}", drawable(name)), cx.style(Role::Accent)).gap(2);
     }
+    kept_about(cx, node, &mut row);
     if node.role == Speaker::User {
         let (mark, role) = match node.state {
             State::Accepted => ("✓✓", Role::Quiet),
@@ -78,6 +83,27 @@ pub fn draw(cx: &Cx<'_>, doc: &Doc, node: &Node, live: Live, area: Rect, buf: &m
                 row.gap(2).text(&finish, cx.style(Role::Warning));
             }
         }
+    }
+}
+
+/// What people keep about a message: put away, a bookmark, a rating, reactions.
+fn kept_about(cx: &Cx<'_>, node: &Node, row: &mut Row<'_>) {
+    if node.archived {
+        row.text("put away", cx.style(Role::Quiet)).gap(2);
+    }
+    if node.bookmark.is_some() {
+        row.text("⚑", cx.style(Role::Accent)).gap(2);
+    }
+    match node.rating {
+        1.. => row.text("+1", cx.style(Role::Ok)).gap(2),
+        0 => row,
+        _ => row.text("−1", cx.style(Role::Error)).gap(2),
+    };
+    let given: Vec<_> = node.reactions.iter().take(REACTIONS).map(|reaction| drawable(&sanitise::cut(reaction, 16)).into_owned()).collect();
+    if !given.is_empty() {
+        let more = node.reactions.len() - given.len();
+        let more = if more > 0 { format!(" +{more}") } else { String::new() };
+        row.text(&format!("{}{more}", given.join(" ")), cx.style(Role::Text)).gap(2);
     }
 }
 
@@ -173,7 +199,13 @@ fn odd_end(node: &Node) -> Option<String> {
 
 /// Notes under an answer that broke off: what happened, what to do.
 #[must_use]
-pub fn notes(cx: &Cx<'_>, node: &Node) -> Vec<(String, Role)> {
+pub fn notes(cx: &Cx<'_>, doc: &Doc, node: &Node) -> Vec<(String, Role)> {
+    if node.state == State::Done
+        && doc.children(Some(node.id)).next().is_none()
+        && let Some(hint) = tools::hint(cx.shared, node.id)
+    {
+        return vec![(hint, Role::Hint)];
+    }
     if node.role != Speaker::Assistant || !matches!(node.state, State::Failed | State::Stopped) {
         let cut = node.run.as_ref().and_then(|r| r.finish.as_ref()) == Some(&Finish::Length);
         let shown = cut && cx.view.leaf == Some(node.id);

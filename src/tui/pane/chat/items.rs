@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::body::Kind;
+use super::body::{self, Kind};
 use super::{AROUND, Chat, header};
 use crate::core::Doc;
 use crate::proto::{Node, NodeId, Part, Role as Speaker, State};
@@ -17,6 +17,10 @@ use crate::tui::theme::Role;
 
 /// Columns before the text of a message.
 const INDENT: u16 = 3;
+/// Columns before the signs of arbour's own labels: in the margin of the text, so that no message can forge one.
+const MARGIN: u16 = 1;
+/// Rows of a tool's result that are shown while it is folded.
+const RESULT: usize = 6;
 
 /// A run of rows of one message.
 enum Strip {
@@ -24,6 +28,8 @@ enum Strip {
     /// A document of the body, by its place, and its rows.
     Document(usize, usize),
     Line(String, Role),
+    /// What arbour says of a part. Its sign stands in the margin, where no text of a message comes.
+    Label(String, Role),
     /// Content that is still to come, in so many rows.
     Skeleton(usize),
     Blank,
@@ -33,7 +39,7 @@ impl Strip {
     fn rows(&self) -> usize {
         match self {
             Self::Document(_, rows) | Self::Skeleton(rows) => *rows,
-            Self::Header | Self::Line(..) | Self::Blank => 1,
+            Self::Header | Self::Line(..) | Self::Label(..) | Self::Blank => 1,
         }
     }
 }
@@ -78,7 +84,7 @@ impl Chat {
         let base = match kind {
             Kind::Text => Role::Text,
             Kind::Thinking => Role::Thinking,
-            Kind::Note => Role::Tool,
+            Kind::Call | Kind::Result | Kind::Attached => Role::Tool,
         };
         Look {
             width: self.width.saturating_sub(INDENT + 1).max(8),
@@ -94,7 +100,7 @@ impl Chat {
         let Some(node) = doc.node(id) else { return Vec::new() };
         let mut strips = Vec::new();
         if let Some(change) = self.model_change(doc, item, node) {
-            strips.push(Strip::Line(change, Role::Quiet));
+            strips.push(Strip::Label(change, Role::Quiet));
         }
         strips.push(Strip::Header);
         if doc.content(id).is_none() && node.bytes > 0 {
@@ -104,7 +110,7 @@ impl Chat {
             self.body_strips(cx, doc, node, &mut strips);
         }
         let columns = usize::from(self.width.saturating_sub(INDENT + 1));
-        for (text, role) in header::notes(cx, node) {
+        for (text, role) in header::notes(cx, doc, node) {
             strips.extend(wrap(&text, columns).into_iter().map(|line| Strip::Line(line, role)));
         }
         strips.push(Strip::Blank);
@@ -113,28 +119,36 @@ impl Chat {
 
     fn body_strips(&mut self, cx: &Cx<'_>, doc: &Doc, node: &Node, strips: &mut Vec<Strip>) {
         let open = self.unfolded.contains(&node.id);
-        let Some(body) = self.bodies.get(&node.id) else { return };
-        for (i, piece) in body.pieces.iter().enumerate() {
-            if piece.kind == Kind::Thinking && !open {
-                let last = i + 1 == body.pieces.len();
-                if piece.document.text().trim().is_empty() {
-                    continue;
-                }
-                let going = last && node.state == State::Thinking;
-                let tokens = thinking_tokens(doc, node.id, i);
-                let text = format!(
-                    "▸ {} ~{} tok  ({} shows it)",
-                    if going { "thinking" } else { "thought" },
-                    format::short(u64::from(tokens)),
-                    cx.key(Scope::Chat, Action::Fold)
-                );
-                strips.push(Strip::Line(text, Role::Thinking));
+        let (Some(body), Some(content)) = (self.bodies.get(&node.id), doc.content(node.id)) else { return };
+        let fold = cx.key(Scope::Chat, Action::Fold);
+        for (i, (piece, part)) in body.pieces.iter().zip(content).enumerate() {
+            if piece.kind == Kind::Thinking && piece.document.text().trim().is_empty() {
                 continue;
             }
             let look = self.look(cx, piece.kind);
-            let rows = self.pages.height(&piece.document, &look);
+            let way = if open { String::new() } else { format!("  {fold} shows it") };
+            let (label, shown) = match piece.kind {
+                Kind::Text => (None, usize::MAX),
+                Kind::Thinking => {
+                    let going = i + 1 == body.pieces.len() && node.state == State::Thinking;
+                    let only = body.pieces.iter().filter(|piece| piece.kind == Kind::Thinking).count() == 1;
+                    (Some((format!("{}{way}", thought(cx, node, part, going, only)), Role::Thinking)), if open { usize::MAX } else { 0 })
+                }
+                Kind::Call => (Some((body::label(part, |_| None), Role::Tool)), if open { usize::MAX } else { 0 }),
+                Kind::Result => (Some((body::label(part, |id| called(doc, node, id)), Role::Tool)), if open { usize::MAX } else { RESULT }),
+                Kind::Attached => (Some((body::label(part, |_| None), Role::Tool)), 0),
+            };
+            if let Some((text, role)) = label {
+                let text = if open && piece.kind.folds() { text.replacen('▸', "▾", 1) } else { text };
+                strips.push(Strip::Label(text, role));
+            }
+            let rows = if shown > 0 { self.pages.height(&piece.document, &look) } else { 0 };
             if rows > 0 {
-                strips.push(Strip::Document(i, rows));
+                strips.push(Strip::Document(i, rows.min(shown)));
+            }
+            if shown > 0 && rows > shown {
+                let more = format::plural((rows - shown) as u64, "more row");
+                strips.push(Strip::Label(format!("┄ {more}{way}"), Role::Quiet));
             }
         }
     }
@@ -164,11 +178,16 @@ impl Chat {
             let height = u16::try_from(rows - skip).unwrap_or(u16::MAX).min(room);
             let area = Rect { y: rect.y + y, height, ..rect };
             match (strip, node) {
-                (Strip::Header, Some(node)) => header::draw(cx, doc, node, self.live(node.id), area, buf, 0),
+                (Strip::Header, Some(node)) => {
+                    let place = *self.places.entry(node.id).or_insert_with(|| doc.place(node.id));
+                    header::draw(cx, doc, node, place, self.live(node.id), area, buf, 0);
+                }
                 (Strip::Document(piece, rows), Some(node)) => self.draw_document(cx, node, *piece, skip, *rows, area, buf),
                 (Strip::Line(text, role), _) => {
-                    let indent = if text.starts_with('⇄') { 1 } else { INDENT };
-                    Row::new(buf, area, 0).gap(indent).text(text, cx.style(*role));
+                    Row::new(buf, area, 0).gap(INDENT).text(text, cx.style(*role));
+                }
+                (Strip::Label(text, role), _) => {
+                    Row::new(buf, area, 0).gap(MARGIN).text(text, cx.style(*role));
                 }
                 (Strip::Skeleton(_), _) => {
                     for row in 0..height.min(3) {
@@ -218,7 +237,7 @@ impl Chat {
             && last != next
             && !leaf.state.is_running()
         {
-            strips.push(Strip::Line(format!("⇄ {} answers next (so far: {})", drawable(&next.model), drawable(&last.model)), Role::Quiet));
+            strips.push(Strip::Label(format!("⇄ {} answers next (so far: {})", drawable(&next.model), drawable(&last.model)), Role::Quiet));
         }
         let mut below = 0u64;
         let mut at = doc.node(doc.leaf_below(leaf.id));
@@ -257,9 +276,34 @@ impl Chat {
     }
 }
 
-fn thinking_tokens(doc: &Doc, id: NodeId, part: usize) -> u32 {
-    match doc.content(id).and_then(|content| content.get(part)) {
-        Some(Part::Thinking { text }) => u32::try_from(text.len() / 4).unwrap_or(u32::MAX),
-        _ => 0,
-    }
+/// `▸ thought 12 s · ~340 tok`: how long a model thought, and how much. The run tells it of all thinking, so of one part only where
+/// it is all.
+fn thought(cx: &Cx<'_>, node: &Node, part: &Part, going: bool, only: bool) -> String {
+    let run = node.run.as_ref().filter(|_| only);
+    let time = match (going, run) {
+        (true, _) => {
+            let since = node.run.as_ref().map_or(0, |run| run.progress.since);
+            Some(if since > 0 { cx.since(since) } else { 0 }).filter(|s| *s > 0).map(format::seconds_long)
+        }
+        (false, Some(run)) => run.figures.thinking_ms.map(|ms| format::figure(Some(ms), format::wait)),
+        (false, None) => None,
+    };
+    let tokens = match run.and_then(|run| run.figures.thinking_tokens).filter(|_| !going) {
+        Some(told) => format::figure(Some(told), |n| format::short(n as u64)),
+        None => {
+            let bytes = if let Part::Thinking { text } = part { text.len() } else { 0 };
+            format!("~{}", format::short(bytes as u64 / 4))
+        }
+    };
+    let time = time.map(|time| format!(" {time} ·")).unwrap_or_default();
+    format!("▸ {}{time} {tokens} tok", if going { "thinking" } else { "thought" })
+}
+
+/// The name of the tool that a result is of: a call of the answer above says it.
+fn called(doc: &Doc, node: &Node, id: &str) -> Option<String> {
+    let above = doc.content(node.parent?)?;
+    above.iter().find_map(|part| match part {
+        Part::ToolCall { id: call, name, .. } if call == id => Some(name.clone()),
+        _ => None,
+    })
 }

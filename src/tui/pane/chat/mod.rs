@@ -61,11 +61,13 @@ struct Chat {
     /// The path; the list has one item more, the tail.
     path: Vec<NodeId>,
     bodies: HashMap<NodeId, Body>,
+    /// Which of how many versions a message is: counted once for each outline, for there may be thousands.
+    places: HashMap<NodeId, (usize, usize)>,
     made: Option<Made>,
     width: u16,
     height: u16,
     theme: u32,
-    /// Thinking that is shown.
+    /// Messages whose thinking, calls and results are shown.
     unfolded: HashSet<NodeId>,
     reveal: u64,
     /// Contents found missing by the last view, and those asked for already.
@@ -84,6 +86,7 @@ impl Default for Chat {
             pages: Pages::new(CELLS),
             path: Vec::new(),
             bodies: HashMap::new(),
+            places: HashMap::new(),
             made: None,
             width: 0,
             height: 0,
@@ -114,6 +117,7 @@ impl Chat {
             self.forget_all();
         }
         if self.made != Some(made) {
+            self.places.clear();
             self.made = Some(made);
             let other = before.is_none_or(|b| b.conversation != made.conversation);
             self.take_path(shared, width, other);
@@ -216,7 +220,7 @@ impl Chat {
     /// Brings a message's documents up to date, as far as its content is at hand.
     fn sync(&mut self, doc: &Doc, id: NodeId) {
         let (Some(node), Some(content)) = (doc.node(id), doc.content(id)) else { return };
-        let plain = node.role == Speaker::User;
+        let plain = matches!(node.role, Speaker::User | Speaker::Tool);
         let stale = self.bodies.entry(id).or_default().sync(content, plain, node.state.is_running());
         for document in stale {
             self.pages.forget(document);
@@ -359,7 +363,9 @@ impl Pane for Chat {
             Action::ListUp | Action::ListDown | Action::Fold | Action::Copy | Action::CopyCode | Action::CodeBlocks if empty => {
                 Some("there is no message yet")
             }
-            Action::Fold if cx.target().is_some_and(|n| n.role != Speaker::Assistant) => Some("only thinking folds"),
+            Action::Fold if cx.target().is_some_and(|n| !matches!(n.role, Speaker::Assistant | Speaker::Tool)) => {
+                Some("only thinking, calls of tools and their results fold")
+            }
             _ => None,
         }
     }
