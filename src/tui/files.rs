@@ -5,25 +5,68 @@
 
 use std::path::{Path, PathBuf};
 
+use super::msg::Msg;
 use crate::error::{Error, Kind, Result};
+use crate::proto::UnixMs;
 
-/// Writes a new file, with the folders that it needs. Never over one that is there.
-pub(super) fn save(path: &Path, text: &str) -> Result<PathBuf> {
-    use std::io::Write;
-    let shown = crate::error::harmless(&path.display().to_string());
-    let refused = |cause: std::io::Error| match cause.kind() {
-        std::io::ErrorKind::AlreadyExists => {
-            Error::new(Kind::File, format!("{shown} is there already and was left as it is.")).hint("Choose another name.")
+/// Writes a file, with the folders that it needs. Over one that is there only when that was asked for, and then whole or not at all.
+pub(super) fn save(path: PathBuf, text: String, over: bool) -> Msg {
+    match write(&path, &text, over) {
+        Ok(()) => Msg::Saved(Ok(path)),
+        Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => exists(path, text),
+        Err(cause) => {
+            let shown = crate::error::harmless(&path.display().to_string());
+            Msg::Saved(Err(match cause.kind() {
+                std::io::ErrorKind::StorageFull => Error::new(Kind::DiskFull, format!("{shown} could not be saved: the disk is full.")),
+                _ => Error::new(Kind::ReadOnly, format!("{shown} could not be saved.")).hint("Look at the folder's rights.").cause(cause),
+            }))
         }
-        std::io::ErrorKind::StorageFull => Error::new(Kind::DiskFull, format!("{shown} could not be saved: the disk is full.")),
-        _ => Error::new(Kind::ReadOnly, format!("{shown} could not be saved.")).hint("Look at the folder's rights.").cause(cause),
-    };
-    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(refused)?;
     }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(refused)?;
-    file.write_all(text.as_bytes()).map_err(refused)?;
-    Ok(path.to_path_buf())
+}
+
+/// Something is there already: a file is asked about, anything else is left alone.
+fn exists(path: PathBuf, text: String) -> Msg {
+    match std::fs::metadata(&path) {
+        Ok(there) if there.is_file() => {
+            let changed = there.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+            let changed = changed.and_then(|since| UnixMs::try_from(since.as_millis()).ok());
+            Msg::Exists { path, text, bytes: there.len(), changed }
+        }
+        _ => {
+            let shown = crate::error::harmless(&path.display().to_string());
+            let error = Error::new(Kind::File, format!("{shown} is there already and is no file, so it was left as it is."));
+            Msg::Saved(Err(error.hint("Choose another name.")))
+        }
+    }
+}
+
+fn write(path: &Path, text: &str, over: bool) -> std::io::Result<()> {
+    use std::io::Write;
+    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    let create = |path: &Path| -> std::io::Result<()> {
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path)?;
+        file.write_all(text.as_bytes())
+    };
+    if !over {
+        return create(path);
+    }
+    // A file that somebody confirmed may have become something else meanwhile.
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(std::io::ErrorKind::AlreadyExists.into());
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", uuid::Uuid::new_v4().simple()));
+    let beside = path.with_file_name(name);
+    let mode = std::fs::metadata(path).map(|there| there.permissions());
+    let done = create(&beside)
+        .and_then(|()| mode.map_or(Ok(()), |mode| std::fs::set_permissions(&beside, mode)))
+        .and_then(|()| std::fs::rename(&beside, path));
+    if done.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    done
 }
 
 /// Replaces the file with the history, readable by this user only.
@@ -63,5 +106,37 @@ pub(super) async fn edit(text: &str, extension: &str) -> Result<String> {
         Ok(status) => Err(Error::new(Kind::File, format!("The editor `{shown}` ended with {status}, so the text stays as it was."))
             .hint("Set EDITOR to an editor that is installed.")),
         Err(cause) => Err(Error::new(Kind::File, format!("The editor `{shown}` could not be started.")).hint("Set EDITOR.").cause(cause)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saved(path: &Path, text: &str, over: bool) -> Msg {
+        save(path.to_path_buf(), text.to_owned(), over)
+    }
+
+    #[test]
+    fn nothing_is_replaced_unasked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("src/main.rs");
+        assert!(matches!(saved(&path, "one", false), Msg::Saved(Ok(_))), "with the folders that it needs");
+        match saved(&path, "two", false) {
+            Msg::Exists { bytes: 3, changed: Some(_), text, .. } => assert_eq!(text, "two"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one");
+        assert!(matches!(saved(&path, "two", true), Msg::Saved(Ok(_))));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn what_is_no_file_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        for over in [false, true] {
+            assert!(matches!(saved(folder.path(), "text", over), Msg::Saved(Err(error)) if error.message.contains("is no file")));
+        }
     }
 }

@@ -25,6 +25,7 @@ pub mod overlay;
 mod paint;
 pub mod pane;
 mod perform;
+mod pipe;
 pub mod recall;
 pub mod run;
 pub mod screen;

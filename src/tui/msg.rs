@@ -8,6 +8,7 @@ use std::time::Duration;
 use crossterm::event::KeyEvent;
 
 use super::clipboard;
+use super::pipe::Piped;
 use crate::error::{Error, Result};
 use crate::proto::{Ack, Command, Event, Preset, Query, Reply, Snapshot, UnixMs};
 
@@ -59,6 +60,15 @@ pub enum Msg {
     },
     Copied(clipboard::Report),
     Saved(Result<PathBuf>),
+    /// What was to be saved would replace a file: so large, changed then.
+    Exists {
+        path: PathBuf,
+        text: String,
+        bytes: u64,
+        changed: Option<UnixMs>,
+    },
+    /// A command that was given a text has ended.
+    Piped(Result<Piped>),
     /// A file of presets was read, or all that is wrong with it.
     Presets(std::result::Result<Vec<Preset>, Vec<Error>>),
     /// Code that was drawn plain has its colours now.
@@ -111,11 +121,19 @@ pub enum Cmd {
         text: String,
         extension: String,
     },
-    /// Writes a new file; never over one that is there.
+    /// Writes a file; over one that is there only with `over`.
     Save {
         path: PathBuf,
         text: String,
+        over: bool,
     },
+    /// Gives a text to a command of this machine.
+    Pipe {
+        command: String,
+        text: String,
+    },
+    /// Ends the command that runs.
+    EndPipe,
     /// Reads a file of presets.
     ReadPresets(PathBuf),
     /// Remembers the lines of `:` and `/`.

@@ -26,6 +26,7 @@ use super::frame::{Cause, FrameLimiter};
 use super::model::Model;
 use super::msg::{Cmd, Leave, Msg, Now, Tag};
 use super::output::Output;
+use super::pipe;
 use super::update::{after_view, update};
 use super::view::view;
 use crate::client::{Client, Incoming};
@@ -206,6 +207,8 @@ struct Loop<S: Screen> {
     commands: HashMap<CommandId, Tag>,
     questions: HashMap<u64, Tag>,
     jobs: JoinSet<()>,
+    /// The command that was given a text.
+    piping: Option<tokio::task::AbortHandle>,
     results: mpsc::Receiver<Msg>,
     done: mpsc::Sender<Msg>,
     way: clipboard::Way,
@@ -237,6 +240,7 @@ pub async fn run<S: Screen>(model: Model, screen: S, wiring: Wiring) -> Result<S
         commands: HashMap::new(),
         questions: HashMap::new(),
         jobs: JoinSet::new(),
+        piping: None,
         results,
         done,
         way: wiring.way,
@@ -498,14 +502,23 @@ impl<S: Screen> Loop<S> {
         match cmd {
             Cmd::Post { .. } | Cmd::Ask { .. } => self.tell(cmd),
             Cmd::Copy { text, what } => return self.copy(text, what),
-            Cmd::Save { path, text } => self.job(async move {
-                let saved = tokio::task::spawn_blocking(move || files::save(&path, &text)).await;
-                Msg::Saved(saved.unwrap_or_else(|e| Err(Error::new(Kind::Internal, "Saving was broken off.").cause(e))))
-            }),
-            Cmd::ReadPresets(path) => self.job(async move {
+            Cmd::Save { path, text, over } => drop(self.job(async move {
+                let saved = tokio::task::spawn_blocking(move || files::save(path, text, over)).await;
+                saved.unwrap_or_else(|e| Msg::Saved(Err(Error::new(Kind::Internal, "Saving was broken off.").cause(e))))
+            })),
+            Cmd::Pipe { command, text } => {
+                let job = self.job(async move { Msg::Piped(pipe::run(&command, text).await) });
+                self.piping = Some(job);
+            }
+            Cmd::EndPipe => {
+                if let Some(job) = self.piping.take() {
+                    job.abort();
+                }
+            }
+            Cmd::ReadPresets(path) => drop(self.job(async move {
                 let read = tokio::task::spawn_blocking(move || settings::read_file(&path)).await;
                 Msg::Presets(read.unwrap_or_else(|e| Err(vec![Error::new(Kind::Internal, "Reading was broken off.").cause(e)])))
-            }),
+            })),
             Cmd::History(lines) => {
                 if let Some(path) = self.history.clone() {
                     // A history that cannot be written is not worth a word.
@@ -568,7 +581,7 @@ impl<S: Screen> Loop<S> {
     }
 
     /// Does something beside the loop; its result comes back as a message.
-    fn job(&mut self, work: impl Future<Output = Msg> + Send + 'static) {
+    fn job(&mut self, work: impl Future<Output = Msg> + Send + 'static) -> tokio::task::AbortHandle {
         // Those that are done make room.
         while self.jobs.try_join_next().is_some() {}
         let done = self.done.clone();
@@ -576,6 +589,6 @@ impl<S: Screen> Loop<S> {
             let msg = work.await;
             // A loop that has ended does not wait for it.
             let _ = done.send(msg).await;
-        });
+        })
     }
 }

@@ -4,7 +4,7 @@ use super::model::Model;
 use super::msg::{Cmd, Leave, Msg, Now, Purpose};
 use super::pane::{Cx, Subject, chat, composer, details, table};
 use super::shared::{Link, Writing};
-use super::{action, arrive, keys, perform};
+use super::{action, arrive, keys, overlay, perform};
 use crate::proto::{Command, Level};
 
 /// A path that was gone to by hand and is looked at for so long is remembered.
@@ -59,6 +59,13 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Cmd> {
         Msg::Saved(Ok(path)) => model.say(format!("Saved as {}.", super::text::width::drawable(&path.display().to_string()))),
         Msg::Presets(result) => action::settings::imported(model, result),
         Msg::Saved(Err(error)) => model.fail(&error),
+        Msg::Exists { path, text, bytes, changed } => model.push_overlay(overlay::codes::over(&model.cx(), &path, text, bytes, changed)),
+        Msg::Piped(result) => {
+            // Given up meanwhile: nobody wants to know.
+            if model.overlays.iter_mut().rev().any(|overlay| overlay.piped(&result)) {
+                model.mark_all();
+            }
+        }
         Msg::Coloured => model.mark(chat::ID),
         Msg::Resumed => {
             model.cmds.push(Cmd::Repaint);

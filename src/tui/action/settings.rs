@@ -416,6 +416,7 @@ pub fn export(model: &mut Model, args: &[String]) {
     model.cmds.push(Cmd::Save {
         path: crate::config::expand(path.trim(), crate::config::home_folder().as_deref()),
         text: presets::write(&chosen),
+        over: false,
     });
 }
 

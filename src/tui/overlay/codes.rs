@@ -5,7 +5,9 @@ use ratatui::layout::Rect;
 
 use super::Overlay;
 use super::choose::{Choose, Item};
+use super::confirm::Confirm;
 use super::prompt::{Prompt, Question};
+use crate::proto::UnixMs;
 use crate::tui::action::{Action, Invocation, Scope};
 use crate::tui::format;
 use crate::tui::msg::Purpose;
@@ -100,9 +102,56 @@ pub fn extension(language: &str) -> &str {
         "ruby" | "rb" => "rb",
         "lua" => "lua",
         "diff" | "patch" => "diff",
-        "xml" => "xml",
+        "xml" | "svg" => "xml",
+        "kotlin" | "kt" => "kt",
+        "swift" => "swift",
+        "scala" => "scala",
+        "haskell" | "hs" => "hs",
+        "elixir" | "ex" => "ex",
+        "php" => "php",
+        "perl" | "pl" => "pl",
+        "r" => "r",
+        "zig" => "zig",
+        "nix" => "nix",
+        "tsx" => "tsx",
+        "jsx" => "jsx",
+        "vue" => "vue",
+        "ini" | "cfg" => "ini",
+        "csv" => "csv",
+        "tex" | "latex" => "tex",
         _ => "txt",
     }
+}
+
+/// So many lines of a block are shown before it is given to a command.
+const SHOWN: usize = 5;
+
+/// Asks before a command runs: which one, where, with what.
+fn sure(code: &Code, command: &str) -> Box<dyn Overlay> {
+    let lines = code.text.lines().count();
+    let mut text = vec![
+        format!("$ {}", drawable(command)),
+        "It runs on this machine, where this screen is, with your rights, and gets the code block as its input:".to_owned(),
+    ];
+    text.extend(code.text.lines().take(SHOWN).map(|line| format!("│ {}", drawable(&crate::sanitise::cut(line, 54)))));
+    if lines > SHOWN {
+        text.push(format!("│ … {}", format::plural((lines - SHOWN) as u64, "more line")));
+    }
+    let yes = Intent::Pipe { command: command.to_owned(), text: code.text.clone() };
+    Confirm::boxed("Run this command?", text, "runs it", yes)
+}
+
+/// Asks before a file is replaced: what is there.
+#[must_use]
+pub fn over(cx: &Cx<'_>, path: &std::path::Path, text: String, bytes: u64, changed: Option<UnixMs>) -> Box<dyn Overlay> {
+    let shown = drawable(&path.display().to_string()).into_owned();
+    let when = changed.map(|at| format!(", changed {}", format::second(at, cx.now.wall, &cx.zone))).unwrap_or_default();
+    let sentences = vec![
+        format!("{shown} is there already: {} bytes{when}.", format::grouped(bytes)),
+        format!("{} bytes would take its place; what is there would be gone.", format::grouped(text.len() as u64)),
+    ];
+    let yes = Intent::Save { path: path.display().to_string(), text, over: true };
+    Confirm::boxed("Replace the file?", sentences, "replaces it", yes)
 }
 
 impl Overlay for Codes {
@@ -134,15 +183,29 @@ impl Overlay for Codes {
                 purpose: Purpose::Code,
             }),
             Action::CodeSave => match call.args.first() {
-                Some(path) => Outcome::closed().with(Intent::Save { path: path.clone(), text: code.text.clone() }),
+                Some(path) => Outcome::closed().with(Intent::Save { path: path.clone(), text: code.text.clone(), over: false }),
                 None => {
                     let question = Question {
                         label: "File".to_owned(),
-                        hint: "Relative to the folder that arbour was started in. A file that is there is never overwritten.".to_owned(),
+                        hint: "Relative to the folder that arbour was started in. A file that is there is replaced only after a question."
+                            .to_owned(),
                         text: file_name(code),
                         free: false,
                     };
                     Intent::Overlay(Prompt::boxed("Save the code block", Invocation::new(Action::CodeSave), vec![question])).into()
+                }
+            },
+            Action::CodePipe => match call.args.first() {
+                Some(command) => Intent::Overlay(sure(code, command)).into(),
+                None => {
+                    let question = Question {
+                        label: "$".to_owned(),
+                        hint: "A command of the shell, as `wc -l` or `python3 -`. It gets the block as its input.".to_owned(),
+                        text: String::new(),
+                        free: false,
+                    };
+                    Intent::Overlay(Prompt::boxed("Give the code block to a command", Invocation::new(Action::CodePipe), vec![question]))
+                        .into()
                 }
             },
             _ => Outcome::ignored(),
@@ -165,10 +228,11 @@ impl Overlay for Codes {
     fn foot(&self, cx: &Cx<'_>) -> String {
         let key = |action| cx.key(Scope::Overlay, action);
         format!(
-            "{} copies · {} saves · {} edits · {} closes",
+            "{} copies · {} saves · {} edits · {} pipes · {} closes",
             key(Action::Accept),
             key(Action::CodeSave),
             key(Action::OpenEditor),
+            key(Action::CodePipe),
             key(Action::Close)
         )
     }

@@ -16,6 +16,7 @@ pub mod inspect;
 pub mod labels;
 pub mod page;
 pub mod palette;
+pub mod piped;
 pub mod prompt;
 pub mod reactions;
 pub mod settings;
@@ -31,6 +32,7 @@ use super::output::Cursor;
 use super::paint::{Row, clear, tint};
 use super::pane::rows::Rows;
 use super::pane::{Call, Cx, Intent, Outcome};
+use super::pipe::Piped;
 use super::text::width::width;
 use super::theme::Role;
 use crate::error::Result;
@@ -86,6 +88,12 @@ pub trait Overlay {
     fn edited(&mut self, text: &str, cx: &Cx<'_>) -> Outcome {
         let _ = (text, cx);
         Outcome::done()
+    }
+
+    /// A command has ended. True: it was waited for here.
+    fn piped(&mut self, result: &Result<Piped>) -> bool {
+        let _ = result;
+        false
     }
 
     /// Whether the wheel of events may change what it shows (lists of models, say).

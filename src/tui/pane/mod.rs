@@ -116,7 +116,14 @@ pub enum Intent {
     Save {
         path: String,
         text: String,
+        over: bool,
     },
+    /// Gives a text to a command that a person typed and confirmed.
+    Pipe {
+        command: String,
+        text: String,
+    },
+    EndPipe,
     Edit {
         text: String,
         extension: String,
