@@ -128,10 +128,7 @@ fn completion_knows_what_may_follow() {
         let (start, items) = candidates(before, &names.lists());
         items.into_iter().map(|item| format!("{}{}", &before[..start], item.text)).collect()
     };
-    assert_eq!(
-        texts("re"),
-        ["retry", "retry-with", "request", "redo", "react", "refresh", "rename", "restore", "redraw"]
-    );
+    assert_eq!(texts("re"), ["retry", "retry-with", "request", "redo", "react", "refresh", "rename", "restore", "redraw"]);
     assert_eq!(texts(":theme "), [":theme dark", ":theme light"]);
     assert_eq!(texts("theme l"), ["theme light"]);
     assert_eq!(texts("switch i"), ["switch idea", "switch main"]);
