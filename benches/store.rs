@@ -1,9 +1,10 @@
-//! The figures of performance.md that the database answers for: opening, the first page of conversations, search as one
-//! types, opening a conversation of 10,000 messages.
+//! The figures of performance.md that the database answers for: opening, pages of every shelf, filters and search as one types,
+//! opening a conversation of 10,000 messages.
 //!
 //! `cargo bench --bench store` makes a database of 2,000 conversations with 50 messages each; with `ARBOUR_BENCH_LARGE=1` one of
-//! 100,000 with 10 each (a million messages, some gigabytes, some minutes). It is kept under `target/` for the next time. First the
-//! percentiles of search are printed, then divan's table.
+//! 100,000 with 10 each (a million messages, some gigabytes, some minutes). They lie in folders, have tags, are archived and in the bin.
+//! It is kept under `target/` for the next time. First the figures of lists and of search are printed, then divan's table
+//! (`ARBOUR_BENCH_TABLE=0`: not).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,14 +13,14 @@ use std::time::{Duration, Instant};
 
 use arbour::core::Write;
 use arbour::proto::{
-    Conversation, ConversationId, ConversationRow, Figure, Figures, Finish, IdGen, ModelRef, Node, NodeId, Order, Parameters, Part, Role,
-    Run, Shelf, State,
+    Conversation, ConversationId, ConversationRow, Figure, Figures, Finish, Folder, IdGen, ModelRef, Node, NodeId, Order, OrderBy,
+    Parameters, Part, Role, Run, Shelf, State,
 };
 use arbour::store::Store;
 use tokio::runtime::Runtime;
 
 /// Raised when what is generated changes, so that an old file is not taken for a new one.
-const GENERATION: u32 = 3;
+const GENERATION: u32 = 4;
 /// Messages of the long conversation.
 const LONG: u64 = 10_000;
 
@@ -67,9 +68,96 @@ struct Ground {
 
 static GROUND: LazyLock<Ground> = LazyLock::new(prepare);
 
+/// Filter words, alone and beside words.
+const FILTERED: &[&str] = &[
+    "role:user water",
+    "tag:tag7 the people",
+    "tag:tag7",
+    "folder:folder3 water",
+    "model:llama number",
+    "is:bookmarked",
+    "is:bookmarked water",
+    "rating:+ the",
+    "before:1971 the people",
+    "after:1971 the people",
+    "title:water the",
+    "role:user 学生",
+    "-role:user th",
+    "is:archived water",
+];
+
 fn main() {
-    typing();
-    divan::main();
+    lists();
+    typing("search as you type", TYPED);
+    typing("search with filter words, typed", FILTERED);
+    if std::env::var_os("ARBOUR_BENCH_TABLE").is_none_or(|value| value != "0") {
+        divan::main();
+    }
+}
+
+/// Prints how long each list takes: the median and the worst of some tries.
+fn lists() {
+    let Ground { runtime, store, .. } = &*GROUND;
+    let folders = runtime.block_on(store.folders()).expect("the folders are read");
+    let folder = folders.iter().max_by_key(|folder| folder.count).expect("there are folders").id;
+    let shelves = [Shelf::All, Shelf::Pinned, Shelf::Loose, Shelf::Folder(folder), Shelf::Archive, Shelf::Bin, Shelf::Everything];
+    let orders = [OrderBy::Updated, OrderBy::Created, OrderBy::Title, OrderBy::Messages, OrderBy::Tokens, OrderBy::Model];
+    let list = |shelf, by, offset, filter: Option<&str>| {
+        let order = Order { by, reversed: false };
+        let filter = filter.map(str::to_owned);
+        runtime.block_on(store.conversations(shelf, order, offset, 50, filter)).expect("the list is read").total
+    };
+    for shelf in shelves {
+        for by in orders {
+            timed(&format!("first page of {shelf:?} by {by:?}"), || list(shelf, by, 0, None));
+        }
+    }
+    for by in orders {
+        timed(&format!("page of All at 50,000 by {by:?}"), || list(Shelf::All, by, 50_000, None));
+    }
+    for filter in ["w", "wa", "water", "tag:tag7", "folder:folder3", "model:llama", "is:unread", "messages:>100", "is:bookmarked", "-tag:*"]
+    {
+        timed(&format!("filter {filter}"), || list(Shelf::All, OrderBy::Updated, 0, Some(filter)));
+    }
+    timed("folders with their counts", || runtime.block_on(store.folders()).expect("they are read").len() as u32);
+    timed("tags with their counts", || runtime.block_on(store.tags()).expect("they are read").len() as u32);
+    timed("bookmarks", || runtime.block_on(store.bookmarks(0, 50, None)).expect("they are read").total);
+    timed("prompts", || runtime.block_on(store.prompts(String::new(), 50)).expect("they are read").len() as u32);
+    timed("prompts with water", || runtime.block_on(store.prompts("water".into(), 50)).expect("they are read").len() as u32);
+    let long = GROUND.long;
+    timed("open the conversation of 10,000", || {
+        let opened = runtime.block_on(store.open_conversation(long)).expect("it is read").expect("it is there");
+        u32::try_from(opened.1.len()).unwrap_or(u32::MAX)
+    });
+}
+
+/// Runs something some times, and prints the median, the worst, and what it found.
+fn timed(what: &str, run: impl Fn() -> u32) {
+    const TRIES: usize = 7;
+    let mut found = 0;
+    let mut took: Vec<f64> = (0..TRIES)
+        .map(|_| {
+            let begun = Instant::now();
+            found = run();
+            begun.elapsed().as_secs_f64() * 1e3
+        })
+        .collect();
+    took.sort_by(f64::total_cmp);
+    println!("{:8.2} ms, worst {:8.2} ms, of {found:7}  {what}", took[TRIES / 2], took[TRIES - 1]);
+}
+
+/// What it costs to send a message and to keep it.
+#[divan::bench]
+fn append_a_message(bencher: divan::Bencher) {
+    let Ground { runtime, store, long, .. } = &*GROUND;
+    let mut ids = IdGen::Real;
+    let mut words = Words::new();
+    let conversation = runtime.block_on(store.open_conversation(*long)).expect("it is read").expect("it is there").0;
+    bencher.bench_local(|| {
+        let (node, content) = message(&mut ids, conversation.head, false, &mut words);
+        let writes = vec![Write::Node { conversation: *long, node, content }, Write::Conversation(conversation.clone())];
+        runtime.block_on(store.write(writes, true)).expect("it is written");
+    });
 }
 
 /// From nothing to a handle, as a host does it at its start.
@@ -124,12 +212,12 @@ fn a_checkpoint_and_its_commit(bencher: divan::Bencher) {
 }
 
 /// Types each query and prints how long each letter took to its first page.
-fn typing() {
+fn typing(what: &str, queries: &[&str]) {
     let Ground { runtime, store, .. } = &*GROUND;
     let mut took: Vec<(Duration, String, usize)> = Vec::new();
     for _ in 0..2 {
         took.clear();
-        for query in TYPED {
+        for query in queries {
             for (end, c) in query.char_indices() {
                 let typed = &query[..end + c.len_utf8()];
                 let begun = Instant::now();
@@ -140,7 +228,7 @@ fn typing() {
     }
     took.sort();
     let at = |percent: usize| took[(took.len() * percent / 100).min(took.len() - 1)].0.as_secs_f64() * 1e3;
-    println!("search as you type, {} letters: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms", took.len(), at(50), at(95), at(99));
+    println!("{what}, {} letters: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms, worst {:.1} ms", took.len(), at(50), at(95), at(99), at(100));
     println!("the slowest:");
     for (time, typed, hits) in took.iter().rev().take(12) {
         println!("  {:7.1} ms  {hits:3} hits  {typed}", time.as_secs_f64() * 1e3);
@@ -184,16 +272,26 @@ fn prepare() -> Ground {
 async fn generate(store: &Store, conversations: u64, messages: u64) {
     let mut ids = IdGen::Counting(0);
     let mut words = Words::new();
-    let mut batch = Vec::new();
+    let folders: Vec<Folder> = (0..40).map(|at| folder(&mut ids, at)).collect();
+    let mut batch: Vec<Write> = folders.iter().cloned().map(Write::Folder).collect();
     for at in 0..=conversations {
         let messages = if at == conversations { LONG } else { messages };
         let title = words.sentence(4);
         let mut conversation = conversation(&mut ids, title, i64::try_from(at).unwrap_or(0), u32::try_from(messages).unwrap_or(0));
+        if at < conversations {
+            keep(&mut conversation.row, at, &folders);
+        }
         let id = conversation.row.id;
         batch.push(Write::Conversation(conversation.clone()));
         let mut parent = None;
         for at in 0..messages {
-            let (node, content) = message(&mut ids, parent, at % 2 == 1, &mut words);
+            let (mut node, content) = message(&mut ids, parent, at % 2 == 1, &mut words);
+            match words.below(1_000) {
+                0 => node.bookmark = Some("worth keeping".into()),
+                1 => node.rating = 1,
+                2 => node.rating = -1,
+                _ => {}
+            }
             parent = Some(node.id);
             batch.push(Write::Node { conversation: id, node, content });
         }
@@ -202,6 +300,28 @@ async fn generate(store: &Store, conversations: u64, messages: u64) {
         if batch.len() > 4_000 || at == conversations {
             store.write(std::mem::take(&mut batch), false).await.expect("it is written");
         }
+    }
+}
+
+fn folder(ids: &mut IdGen, at: u64) -> Folder {
+    Folder { id: ids.fresh(), parent: None, name: format!("folder{at}"), template: None, search: None, count: 0, unread: 0 }
+}
+
+/// Most lie loose, a third in folders, of which the first is large; some are pinned, unread, archived, in the bin.
+fn keep(row: &mut ConversationRow, at: u64, folders: &[Folder]) {
+    row.folder = match at % 12 {
+        0 | 1 => Some(folders[0].id),
+        2 | 3 => usize::try_from(at / 12).ok().map(|nth| folders[nth % folders.len()].id),
+        _ => None,
+    };
+    row.pinned = at % 4_000 == 7;
+    row.unread = at % 50 == 3;
+    row.archived = at % 10 == 4;
+    row.deleted = (at % 33 == 5).then_some(1);
+    row.tokens = at * 7 % 9_001;
+    row.tags = if at % 5 == 0 { vec![format!("tag{}", at / 5 % 60)] } else { Vec::new() };
+    if at % 200 == 9 {
+        row.model = Some(ModelRef { backend: "ollama".into(), model: "llama3:8b".into() });
     }
 }
 

@@ -383,6 +383,29 @@ fn conversations_are_listed_shown_and_found() {
     assert!(!hits.to_string().contains(['\u{E000}', '\u{E001}']));
     assert_eq!(home.run(&["conversations", "search", "zebra", "--json"]).ok().json(), json!([]));
     assert_eq!(home.run(&["conversations", "show", "nothing"]).code, 2);
+
+    let titles = |arguments: &[&str]| -> Vec<String> {
+        let all = [&["conversations", "ls", "--json"][..], arguments].concat();
+        let rows = home.run(&all).ok().json();
+        rows.as_array().into_iter().flatten().filter_map(|row| row["title"].as_str().map(str::to_owned)).collect()
+    };
+    assert_eq!(titles(&["FOXES", "messages:2", "after:today", "model:scripted", "--sort", "title", "--reverse"]), ["Tell me of foxes"]);
+    assert_eq!(titles(&["--", "-foxes"]), [""; 0]);
+    assert_eq!((titles(&["--archived"]), titles(&["--bin"]), titles(&["--all"]).len()), (vec![], vec![], 1));
+    assert_eq!((&row["folder"], &row["tags"], &row["pinned"], &row["deleted"]), (&Value::Null, &json!([]), &json!(false), &Value::Null));
+    let mistaken = home.run(&["conversations", "ls", "tilte:x"]);
+    assert!(mistaken.code == 2 && mistaken.err.contains("Did you mean title:?"), "{mistaken:?}");
+    let nowhere = home.run(&["conversations", "ls", "--folder", "work"]);
+    assert!(nowhere.code == 2 && nowhere.err.contains("No folder is called “work”."), "{nowhere:?}");
+
+    let found = |text: &str| home.run(&["conversations", "search", "--json", text]).ok().json();
+    assert_eq!(found("role:user foxes")[0]["role"], json!("user"));
+    assert_eq!(found("brown role:user"), json!([]));
+    let hit = &found("role:assistant")[0];
+    assert_eq!((&hit["above"], &hit["archived"]), (&json!([{"role": "user", "line": "Tell me of foxes"}]), &json!(false)));
+    for list in ["folders", "tags", "bookmarks"] {
+        assert_eq!(home.run(&["conversations", list, "--json"]).ok().json(), json!([]), "{list}");
+    }
 }
 
 #[test]

@@ -502,8 +502,10 @@ async fn every_character_of_a_query_is_text() {
     let home = tempfile::tempdir().unwrap();
     let (store, conversation, nodes) = searcher(home.path(), &messages).await;
     let cases: &[(&str, &[usize])] = &[
-        ("\"", &[0]),
+        ("\"", &[]),
         ("\"hello\"", &[0]),
+        ("\"to not\"", &[0]),
+        ("\"not to\"", &[]),
         ("NOT", &[0]),
         ("not and OR", &[0]),
         ("NEAR(a b)", &[]),
@@ -512,7 +514,9 @@ async fn every_character_of_a_query_is_text() {
         ("a*b", &[1]),
         ("a*", &[1]),
         ("^c", &[1]),
-        ("-d", &[1]),
+        ("\"-d\"", &[1]),
+        ("c++ -d", &[]),
+        ("c++ -nothing", &[1]),
         ("e:f", &[1]),
         ("tokens:f", &[]),
         ("' OR 1=1", &[]),

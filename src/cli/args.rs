@@ -1,5 +1,6 @@
 //! The command line as clap reads it: definitions only. What they do is in the file of each subcommand.
 
+mod conversations;
 mod models;
 mod presets;
 
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use conversations::{Conversations, ConversationsCommand, List};
 pub use models::{Ls, Models, ModelsCommand, Named, PullsCommand, Start, Which};
 pub use presets::{Presets, PresetsCommand};
 
@@ -101,52 +103,6 @@ pub struct Ask {
 }
 
 #[derive(Debug, Args)]
-pub struct Conversations {
-    #[command(subcommand)]
-    pub command: Option<ConversationsCommand>,
-    /// One JSON value: an array of conversations
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum ConversationsCommand {
-    /// List them, the last changed first (also without a subcommand)
-    Ls {
-        /// Only those whose title contains this
-        filter: Option<String>,
-        /// At most so many
-        #[arg(short = 'n', long, value_name = "N")]
-        limit: Option<u32>,
-        /// One JSON value: an array of conversations
-        #[arg(long)]
-        json: bool,
-    },
-    /// Print one: the path to HEAD, or with --json the whole tree
-    Show {
-        /// Its id, the beginning or end of it, or its title
-        conversation: String,
-        /// Also what was taken back
-        #[arg(long)]
-        hidden: bool,
-        /// One JSON value: the whole tree
-        #[arg(long)]
-        json: bool,
-    },
-    /// Find words in all messages of all branches
-    Search {
-        #[arg(required = true)]
-        words: Vec<String>,
-        /// At most so many
-        #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
-        limit: u32,
-        /// One JSON value: an array of messages
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Debug, Args)]
 #[command(after_help = "\
 Screens attach with `arbour --connect ws://HOST:7717`. The token that they need lies in a file of the state folder that only you
 can read; --print-token prints it. Anybody who has it can use your models and read your conversations: outside a trusted network,
@@ -197,6 +153,8 @@ mod tests {
             &["arbour", "models", "rm"],
             &["arbour", "models", "pulls", "pause"],
             &["arbour", "conversations", "search"],
+            &["arbour", "conversations", "ls", "--bin", "--archived"],
+            &["arbour", "conversations", "ls", "--sort", "colour"],
         ] {
             assert!(Arguments::try_parse_from(wrong).is_err(), "{wrong:?}");
         }

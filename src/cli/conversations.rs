@@ -1,46 +1,104 @@
-//! `arbour conversations`: list, print, search.
+//! `arbour conversations`: list, print, search; folders, tags, bookmarks.
 
 use serde_json::Value;
 
-use super::args::{Conversations, ConversationsCommand};
+use super::args::{Conversations, ConversationsCommand, List};
 use super::context::Context;
 use super::plain::{self, UNKNOWN};
-use super::session::{misunderstood, title};
+use super::session::{Session, misunderstood, title};
 use super::{json, output};
 use crate::core::Doc;
-use crate::error::Result;
-use crate::proto::{ConversationRow, Node, Part, Query, Reply, Role, SearchHit, State, UnixMs, content_text};
+use crate::core::filter::Wanted;
+use crate::core::filter::conversations::{Calendar, Filter, Subject, folder_path, folders};
+use crate::error::{Error, Kind, Result, nearest, quoted};
+use crate::proto::{
+    Bookmark, ConversationRow, Folder, Node, Order, Part, Query, Reply, Role, SearchHit, Shelf, State, UnixMs, content_text,
+};
 use crate::sanitise;
 
 pub async fn run(context: &Context, conversations: Conversations) -> Result<u8> {
     let all = conversations.json;
-    match conversations.command.unwrap_or(ConversationsCommand::Ls { filter: None, limit: None, json: all }) {
-        ConversationsCommand::Ls { filter, limit, json } => list(context, filter.as_deref(), limit, json || all).await,
+    match conversations.command.unwrap_or_else(|| ConversationsCommand::Ls(List::default())) {
+        ConversationsCommand::Ls(which) => list(context, &which, which.json || all).await,
         ConversationsCommand::Show { conversation, hidden, json } => show(context, &conversation, hidden, json || all).await,
         ConversationsCommand::Search { words, limit, json } => search(context, &words.join(" "), limit, json || all).await,
+        ConversationsCommand::Folders { json } => list_folders(context, json || all).await,
+        ConversationsCommand::Tags { json } => tags(context, json || all).await,
+        ConversationsCommand::Bookmarks { filter, limit, json } => bookmarks(context, &filter.join(" "), limit, json || all).await,
     }
 }
 
-async fn list(context: &Context, filter: Option<&str>, limit: Option<u32>, as_json: bool) -> Result<u8> {
-    let rows = context.session().await?.conversations(filter, limit).await?;
+async fn list(context: &Context, which: &List, as_json: bool) -> Result<u8> {
+    let mut filter = understood(&which.filter.join(" "), Subject::Conversations)?;
+    let mut session = context.session().await?;
+    let shelf = match (which.archived, which.bin, which.all) {
+        (true, ..) => Shelf::Archive,
+        (_, true, _) => Shelf::Bin,
+        (.., true) => Shelf::Everything,
+        (false, false, false) => Shelf::All,
+    };
+    if let Some(name) = &which.folder {
+        filter = format!("folder:\"{}\" {filter}", named_folder(&session, name)?);
+    }
+    let order = Order { by: which.sort.order(), reversed: which.reverse };
+    let rows = session.conversations(shelf, order, Some(&filter), which.limit).await?;
     if as_json {
-        output::value(&Value::Array(rows.iter().map(json::conversation).collect()))?;
+        let all = &session.replica.folders;
+        output::value(&Value::Array(rows.iter().map(|row| json::conversation(row, all)).collect()))?;
     } else if !rows.is_empty() {
-        output::text(&listing(&rows, jiff::Timestamp::now().as_millisecond()))?;
+        output::text(&listing(&rows, &session.replica.folders, jiff::Timestamp::now().as_millisecond()))?;
     }
     Ok(0)
 }
 
-fn listing(rows: &[ConversationRow], now: UnixMs) -> String {
+/// A filter as it was typed; on the command line, what is not understood is a mistake.
+fn understood(text: &str, subject: Subject) -> Result<String> {
+    let zone = jiff::tz::TimeZone::system();
+    let offset = |at: UnixMs| jiff::Timestamp::from_millisecond(at).map_or(0, |at| zone.to_offset(at).seconds());
+    let calendar = Calendar { now: jiff::Timestamp::now().as_millisecond(), offset: &offset };
+    match Filter::parse(text, subject, &calendar).problems().first() {
+        None => Ok(text.to_owned()),
+        Some(problem) => {
+            let error = Error::new(Kind::Usage, problem.message.clone());
+            Err(problem.hint.iter().fold(error, |error, hint| error.hint(hint.clone())))
+        }
+    }
+}
+
+/// The folder that is meant, by its name or path.
+fn named_folder(session: &Session, name: &str) -> Result<String> {
+    let all = &session.replica.folders;
+    let wanted = name.trim().replace('"', "");
+    if !wanted.is_empty() && !folders(all, &[Wanted::Whole(wanted.to_lowercase())]).is_empty() {
+        return Ok(wanted);
+    }
+    let error = Error::new(Kind::Usage, format!("No folder is called {}.", quoted(name)));
+    let paths: Vec<String> = all.iter().filter(|folder| folder.search.is_none()).map(|folder| folder_path(all, folder.id)).collect();
+    Err(match nearest(&wanted, paths.iter().map(String::as_str)) {
+        Some(near) => error.hint(format!("Did you mean {}?", sanitise::line(near))),
+        None => error.hint("`arbour conversations folders` lists those that there are."),
+    })
+}
+
+fn listing(rows: &[ConversationRow], folders: &[Folder], now: UnixMs) -> String {
     let rows: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
             let id = row.id.to_string();
-            let mark = match (row.running, row.unread) {
-                (1.., _) => "▸ ",
-                (0, true) => "• ",
-                (0, false) => "",
-            };
+            let mut shown = String::new();
+            match (row.running, row.unread) {
+                (1.., _) => shown.push_str("▸ "),
+                (0, true) => shown.push_str("• "),
+                (0, false) => {}
+            }
+            shown.push_str(&title(row));
+            for tag in &row.tags {
+                shown.push_str(&format!(" #{}", sanitise::line(tag)));
+            }
+            let kept = [(row.pinned, "pinned"), (row.archived, "archived"), (row.deleted.is_some(), "in the bin")];
+            for (_, word) in kept.iter().filter(|(is, _)| *is) {
+                shown.push_str(&format!("  ({word})"));
+            }
             vec![
                 // The last group: ids begin with the time, so their beginnings are alike.
                 id.rsplit('-').next().unwrap_or(&id).to_owned(),
@@ -48,11 +106,12 @@ fn listing(rows: &[ConversationRow], now: UnixMs) -> String {
                 row.messages.to_string(),
                 row.branches.to_string(),
                 row.model.as_ref().map_or_else(|| UNKNOWN.to_owned(), |m| m.model.clone()),
-                format!("{mark}{}", title(row)),
+                row.folder.map_or_else(String::new, |id| sanitise::line(&folder_path(folders, id)).into_owned()),
+                shown,
             ]
         })
         .collect();
-    plain::table(&["ID", "CHANGED", "MESSAGES", "BRANCHES", "MODEL", "TITLE"], &[false, false, true, true], &rows)
+    plain::table(&["ID", "CHANGED", "MESSAGES", "BRANCHES", "MODEL", "FOLDER", "TITLE"], &[false, false, true, true], &rows)
 }
 
 async fn show(context: &Context, wanted: &str, hidden: bool, as_json: bool) -> Result<u8> {
@@ -60,7 +119,7 @@ async fn show(context: &Context, wanted: &str, hidden: bool, as_json: bool) -> R
     let row = session.find_conversation(wanted).await?;
     let doc = session.open_whole(row.id).await?;
     if as_json {
-        output::value(&json::tree(&doc, hidden))?;
+        output::value(&json::tree(&doc, hidden, &session.replica.folders))?;
     } else {
         output::text(&transcript(&doc, hidden))?;
     }
@@ -114,6 +173,9 @@ fn heading(doc: &Doc, node: &Node) -> String {
     if node.hidden {
         out.push_str("  taken back");
     }
+    if node.archived {
+        out.push_str("  put away");
+    }
     if !matches!(node.state, State::Done | State::Sent | State::Accepted) {
         out.push_str(&format!("  {}", node.state));
     }
@@ -139,8 +201,9 @@ fn indented(text: &str) -> String {
 }
 
 async fn search(context: &Context, words: &str, limit: u32, as_json: bool) -> Result<u8> {
+    let words = understood(words, Subject::Messages)?;
     let mut session = context.session().await?;
-    let query = Query::Search { text: words.to_owned(), conversation: None, limit };
+    let query = Query::Search { text: words, conversation: None, limit };
     let Reply::Hits(hits) = session.client.query(query).await? else { return Err(misunderstood()) };
     if as_json {
         output::value(&Value::Array(hits.iter().map(json::hit).collect()))?;
@@ -160,7 +223,71 @@ fn found(hits: &[SearchHit], bold: bool) -> String {
         out.push_str(&format!("{}  {title}\n", id.rsplit('-').next().unwrap_or(&id)));
         // The marks are private-use characters, which sanitising leaves alone.
         let snippet = sanitise::line(&hit.snippet).replace('\u{E000}', on).replace('\u{E001}', off);
-        out.push_str(&format!("  {}: {snippet}\n", hit.role.word()));
+        let archived = if hit.archived { " (archived)" } else { "" };
+        out.push_str(&format!("  {}{archived}: {snippet}\n", hit.role.word()));
+    }
+    out
+}
+
+async fn list_folders(context: &Context, as_json: bool) -> Result<u8> {
+    let session = context.session().await?;
+    let all = &session.replica.folders;
+    let mut paths: Vec<(String, &Folder)> = all.iter().map(|folder| (folder_path(all, folder.id), folder)).collect();
+    paths.sort_by_key(|(path, _)| path.to_lowercase());
+    if as_json {
+        output::value(&Value::Array(paths.iter().map(|(path, folder)| json::folder(folder, path)).collect()))?;
+    } else if !paths.is_empty() {
+        let row = |(path, folder): &(String, &Folder)| {
+            let of = folder.search.as_ref().map(|search| format!("finds {}", sanitise::line(search)));
+            vec![
+                if folder.search.is_some() { UNKNOWN.to_owned() } else { folder.count.to_string() },
+                if folder.search.is_some() { UNKNOWN.to_owned() } else { folder.unread.to_string() },
+                sanitise::line(path).into_owned(),
+                of.or_else(|| folder.template.as_ref().map(|name| format!("template {}", sanitise::line(name)))).unwrap_or_default(),
+            ]
+        };
+        let rows: Vec<Vec<String>> = paths.iter().map(row).collect();
+        output::text(&plain::table(&["CONVERSATIONS", "UNREAD", "FOLDER", ""], &[true, true], &rows))?;
+    }
+    Ok(0)
+}
+
+async fn tags(context: &Context, as_json: bool) -> Result<u8> {
+    let mut session = context.session().await?;
+    let Reply::Tags(tags) = session.client.query(Query::Tags).await? else { return Err(misunderstood()) };
+    if as_json {
+        output::value(&Value::Array(tags.iter().map(|(name, count)| json::tag(name, *count)).collect()))?;
+    } else if !tags.is_empty() {
+        let rows: Vec<Vec<String>> = tags.iter().map(|(name, count)| vec![count.to_string(), sanitise::line(name).into_owned()]).collect();
+        output::text(&plain::table(&["CONVERSATIONS", "TAG"], &[true], &rows))?;
+    }
+    Ok(0)
+}
+
+async fn bookmarks(context: &Context, filter: &str, limit: u32, as_json: bool) -> Result<u8> {
+    let filter = understood(filter, Subject::Messages)?;
+    let mut session = context.session().await?;
+    let query = Query::Bookmarks { offset: 0, limit, filter: Some(filter) };
+    let Reply::Bookmarks(window) = session.client.query(query).await? else { return Err(misunderstood()) };
+    if as_json {
+        output::value(&Value::Array(window.items.iter().map(json::bookmark).collect()))?;
+    } else if !window.items.is_empty() {
+        output::text(&marked(&window.items))?;
+    }
+    Ok(0)
+}
+
+fn marked(bookmarks: &[Bookmark]) -> String {
+    let mut out = String::new();
+    for bookmark in bookmarks {
+        let id = bookmark.conversation.to_string();
+        let title = sanitise::line(&bookmark.title);
+        let title = if title.is_empty() { "untitled" } else { &*title };
+        out.push_str(&format!("{}  {title}\n", id.rsplit('-').next().unwrap_or(&id)));
+        out.push_str(&format!("  {}: {}\n", bookmark.role.word(), sanitise::line(&bookmark.snippet)));
+        if !bookmark.note.is_empty() {
+            out.push_str(&format!("  note: {}\n", sanitise::line(&bookmark.note)));
+        }
     }
     out
 }
@@ -210,7 +337,7 @@ mod tests {
     #[test]
     fn the_json_of_a_conversation_is_its_whole_tree() {
         let doc = doc();
-        let tree = json::tree(&doc, false);
+        let tree = json::tree(&doc, false, &[]);
         let contents: Vec<&str> = tree["nodes"].as_array().into_iter().flatten().filter_map(|n| n["content"].as_str()).collect();
         assert_eq!(contents, ["Sort\nthis\u{7}", "One", "Two"], "as it came, every branch");
         assert_eq!(tree["branches"]["main"], tree["nodes"][2]["id"]);
@@ -221,7 +348,7 @@ mod tests {
     #[test]
     fn a_listing_shows_the_telling_end_of_the_id() {
         let row = doc().conversation.row;
-        let text = listing(std::slice::from_ref(&row), 90_000);
+        let text = listing(std::slice::from_ref(&row), &[], 90_000);
         let end = row.id.to_string().rsplit('-').next().map(str::to_owned).unwrap_or_default();
         assert!(
             text.lines().nth(1).is_some_and(|line| line.starts_with(&end) && line.contains("1 min") && line.contains("• quick")),

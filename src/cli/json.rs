@@ -6,10 +6,11 @@
 use serde_json::{Map, Value, json};
 
 use crate::core::Doc;
+use crate::core::filter::conversations::folder_path;
 use crate::error::Error;
 use crate::proto::{
-    Content, ConversationRow, Download, EstimatePart, Figure, Figures, Finish, Fit, Inspection, Instance, JobItem, Layer, ModelInfo,
-    ModelUse, Node, Part, Run, SearchHit, UnixMs, content_text,
+    Bookmark, Content, ConversationRow, Download, EstimatePart, Figure, Figures, Finish, Fit, Folder, FolderId, Inspection, Instance,
+    JobItem, Layer, ModelInfo, ModelUse, Node, Part, Run, SearchHit, UnixMs, content_text,
 };
 
 /// A moment as `2026-11-22T10:02:03.456Z`.
@@ -143,18 +144,61 @@ pub fn item(item: &JobItem) -> Value {
     })
 }
 
-pub fn conversation(row: &ConversationRow) -> Value {
+/// A conversation as lists have it; its folder by its path among `folders`.
+pub fn conversation(row: &ConversationRow, folders: &[Folder]) -> Value {
     json!({
         "id": row.id,
         "title": row.title,
+        "titled": row.titled.word(),
         "created": time(row.created),
         "updated": time(row.updated),
         "messages": row.messages,
         "branches": row.branches,
+        "tokens": row.tokens,
         "unread": row.unread,
         "running": row.running,
+        "queued": row.queued,
         "model": row.model.as_ref().map(|m| m.model.clone()),
         "backend": row.model.as_ref().map(|m| m.backend.clone()),
+        "folder": path(row.folder, folders),
+        "tags": row.tags,
+        "pinned": row.pinned,
+        "archived": row.archived,
+        "deleted": row.deleted.map(time),
+    })
+}
+
+fn path(folder: Option<FolderId>, folders: &[Folder]) -> Option<String> {
+    folder.map(|id| folder_path(folders, id)).filter(|path| !path.is_empty())
+}
+
+/// A folder; a smart one holds nothing itself.
+pub fn folder(folder: &Folder, path: &str) -> Value {
+    let own = |count: u32| folder.search.is_none().then_some(count);
+    json!({
+        "id": folder.id,
+        "path": path,
+        "name": folder.name,
+        "conversations": own(folder.count),
+        "unread": own(folder.unread),
+        "template": folder.template,
+        "search": folder.search,
+    })
+}
+
+pub fn tag(name: &str, conversations: u32) -> Value {
+    json!({ "name": name, "conversations": conversations })
+}
+
+pub fn bookmark(bookmark: &Bookmark) -> Value {
+    json!({
+        "conversation": bookmark.conversation,
+        "title": bookmark.title,
+        "node": bookmark.node,
+        "role": bookmark.role.word(),
+        "created": time(bookmark.created),
+        "snippet": bookmark.snippet,
+        "note": bookmark.note,
     })
 }
 
@@ -179,7 +223,7 @@ pub fn download(download: &Download) -> Value {
 }
 
 /// A whole conversation; nodes that were taken back only with `hidden`.
-pub fn tree(doc: &Doc, hidden: bool) -> Value {
+pub fn tree(doc: &Doc, hidden: bool, folders: &[Folder]) -> Value {
     let conversation = &doc.conversation;
     let nodes: Vec<Value> =
         doc.nodes().iter().filter(|n| hidden || !n.hidden).map(|n| node(n, doc.content(n.id).unwrap_or(&Content::new()))).collect();
@@ -189,6 +233,11 @@ pub fn tree(doc: &Doc, hidden: bool) -> Value {
         "created": time(conversation.row.created),
         "updated": time(conversation.row.updated),
         "unread": conversation.row.unread,
+        "folder": path(conversation.row.folder, folders),
+        "tags": conversation.row.tags,
+        "pinned": conversation.row.pinned,
+        "archived": conversation.row.archived,
+        "deleted": conversation.row.deleted.map(time),
         "model": conversation.row.model.as_ref().map(|m| m.model.clone()),
         "backend": conversation.row.model.as_ref().map(|m| m.backend.clone()),
         "system": conversation.system,
@@ -215,6 +264,10 @@ fn node(node: &Node, parts: &Content) -> Value {
         "continues": node.continues,
         "copy_of": node.copy_of,
         "hidden": node.hidden,
+        "archived": node.archived,
+        "rating": node.rating,
+        "reactions": node.reactions,
+        "bookmark": node.bookmark,
         "run": node.run.as_ref().map(run),
     })
 }
@@ -307,6 +360,8 @@ pub fn hit(hit: &SearchHit) -> Value {
         "created": time(hit.created),
         "snippet": hit.snippet.replace(['\u{E000}', '\u{E001}'], ""),
         "matches": matches,
+        "above": hit.above.iter().map(|(role, line)| json!({ "role": role.word(), "line": line })).collect::<Vec<_>>(),
+        "archived": hit.archived,
     })
 }
 

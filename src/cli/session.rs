@@ -118,22 +118,22 @@ impl Session {
         Ok(doc)
     }
 
-    /// All conversations whose title contains `filter`, the last changed first, at most `limit`.
+    /// All conversations of a shelf that a filter fits, at most `limit`.
     ///
     /// # Errors
     /// The host's refusal.
-    pub async fn conversations(&mut self, filter: Option<&str>, limit: Option<u32>) -> Result<Vec<ConversationRow>> {
+    pub async fn conversations(
+        &mut self,
+        shelf: Shelf,
+        order: Order,
+        filter: Option<&str>,
+        limit: Option<u32>,
+    ) -> Result<Vec<ConversationRow>> {
         let mut rows = Vec::new();
         let most = limit.unwrap_or(u32::MAX);
         loop {
             let offset = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-            let query = Query::Conversations {
-                shelf: Shelf::All,
-                order: Order::default(),
-                offset,
-                limit: PAGE.min(most - offset),
-                filter: filter.map(str::to_owned),
-            };
+            let query = Query::Conversations { shelf, order, offset, limit: PAGE.min(most - offset), filter: filter.map(str::to_owned) };
             let Reply::Conversations(window) = self.client.query(query).await? else { return Err(misunderstood()) };
             let came = window.items.len();
             rows.extend(window.items);
@@ -148,7 +148,7 @@ impl Session {
     /// # Errors
     /// [`Kind::Usage`] with candidates when it is none or several.
     pub async fn find_conversation(&mut self, wanted: &str) -> Result<ConversationRow> {
-        let rows = self.conversations(None, None).await?;
+        let rows = self.conversations(Shelf::Everything, Order::default(), None, None).await?;
         pick_conversation(wanted, &rows).cloned()
     }
 }

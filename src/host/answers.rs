@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Seat;
 use super::driver::{Host, Whose};
 use super::seats::Search;
+use super::{Message, Seat};
 use crate::backend::Request;
 use crate::core::parameters::{self, Facts};
 use crate::core::prompt;
 use crate::error::{Error, Kind, Result};
 use crate::proto::wire::HostFrame;
-use crate::proto::{Content, ConversationId, ModelRef, NodeId, Opened, Part, Query, Reply, RequestPreview};
+use crate::proto::{Content, ConversationId, ModelRef, NodeId, Opened, Part, Query, Reply, RequestPreview, Window};
+use crate::store::Store;
 
 /// Requests of this host's life that are remembered exactly, for `:request`.
 const REMEMBERED: usize = 32;
@@ -22,14 +23,26 @@ impl Host {
     pub(super) async fn query(&mut self, seat: Seat, id: u64, query: Query) {
         let result = match query {
             Query::Conversations { shelf, order, offset, limit, filter } => {
-                self.store.conversations(shelf, order, offset, limit.min(MOST_ROWS), filter).await.map(|mut window| {
-                    for row in &mut window.items {
-                        if let Some(known) = self.machine.replica.rows.get(&row.id) {
-                            row.clone_from(known);
-                        }
-                    }
-                    Reply::Conversations(window)
-                })
+                return self.list(seat, id, move |store| async move {
+                    store.conversations(shelf, order, offset, limit.min(MOST_ROWS), filter).await.map(Reply::Conversations)
+                });
+            }
+            Query::Rows { mut conversations } => {
+                conversations.truncate(MOST_ROWS as usize);
+                return self.list(seat, id, move |store| async move { store.rows(conversations).await.map(Reply::Rows) });
+            }
+            Query::Tags => return self.list(seat, id, move |store| async move { store.tags().await.map(Reply::Tags) }),
+            Query::Bookmarks { offset, limit, filter } => {
+                return self.list(seat, id, move |store| async move {
+                    store.bookmarks(offset, limit.min(MOST_ROWS), filter).await.map(Reply::Bookmarks)
+                });
+            }
+            Query::Prompts { text, limit } => {
+                return self.list(
+                    seat,
+                    id,
+                    move |store| async move { store.prompts(text, limit.min(MOST_ROWS)).await.map(Reply::Prompts) },
+                );
             }
             Query::Open { conversation, leaf, contents } => {
                 self.open_for(conversation, leaf, contents).await.map(|opened| Reply::Opened(Box::new(opened)))
@@ -49,13 +62,35 @@ impl Host {
             Query::Versions { subject, limit } => self.versions(subject, limit.min(MOST_ROWS)).await.map(Reply::Versions),
             Query::Instances => return self.instances_for(seat, id),
             Query::Series { model, name, since } => self.series(model, name, since).await.map(Reply::Series),
-            Query::Rows { conversations } => self.store.rows(conversations).await.map(Reply::Rows),
             Query::Blob { hash, offset } => return self.blob(seat, id, hash, offset),
-            Query::Tags | Query::Bookmarks { .. } | Query::Prompts { .. } => {
-                Err(Error::new(Kind::Unsupported, "This host cannot tell that."))
-            }
             Query::Snapshot => self.snapshot().await.map(|snapshot| Reply::Snapshot(Box::new(snapshot))),
         };
+        self.seats.answer(seat, HostFrame::Reply { id, result });
+    }
+
+    /// Beside the loop: a list may take long. Its answer comes back through the loop, so that what was said since is not taken back by it.
+    fn list<F>(&mut self, seat: Seat, id: u64, read: impl FnOnce(Store) -> F + Send + 'static)
+    where
+        F: Future<Output = Result<Reply>> + Send,
+    {
+        let (store, inbox) = (self.store.clone(), self.inbox.clone());
+        self.spawn(Whose::Other, async move {
+            let result = read(store).await;
+            // A host that has ended answers nobody.
+            drop(inbox.send(Message::Listed { seat, id, result: Box::new(result) }).await);
+        });
+    }
+
+    /// A list was read: what runs now, and what changed since, lies over it.
+    pub(super) fn listed(&mut self, seat: Seat, id: u64, mut result: Result<Reply>) {
+        let rows = &self.machine.replica.rows;
+        if let Ok(Reply::Conversations(Window { items, .. }) | Reply::Rows(items)) = &mut result {
+            for row in items {
+                if let Some(known) = rows.get(&row.id) {
+                    row.clone_from(known);
+                }
+            }
+        }
         self.seats.answer(seat, HostFrame::Reply { id, result });
     }
 

@@ -343,6 +343,7 @@ impl Host {
             Message::TakeUp => self.take_up().await,
             Message::Pip(there) => self.pip_is(there),
             Message::Used(uses) => self.tell_uses(uses),
+            Message::Listed { seat, id, result } => self.listed(seat, id, *result),
             Message::Idle { model, busy } => self.is_idle(&model, busy),
             Message::Settle => self.go_on_waiting().await,
         }

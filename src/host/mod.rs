@@ -44,7 +44,7 @@ use crate::backend::{Change, Update};
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Sampler;
 use crate::proto::wire::{ClientFrame, Hello, HostFrame, Welcome};
-use crate::proto::{CommandId, Instance, ModelRef, ModelUse, NodeId, Sample};
+use crate::proto::{CommandId, Instance, ModelRef, ModelUse, NodeId, Reply, Sample};
 
 pub use options::{Build, Configured, Discover, EMBEDDED, HostOptions};
 use outbox::{Outbox, Reader, outbox};
@@ -135,6 +135,12 @@ pub(crate) enum Message {
     },
     /// What the runs of models say now.
     Used(Vec<(ModelRef, ModelUse)>),
+    /// A list was read for a client.
+    Listed {
+        seat: Seat,
+        id: u64,
+        result: Box<Result<Reply>>,
+    },
     /// The first look at the backends is over: what waited for it can go on.
     Settle,
     /// The machine was looked at; the sampler comes back with it.

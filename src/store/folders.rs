@@ -8,8 +8,8 @@ use crate::core::settings::fold;
 use crate::proto::{ConversationId, Folder, FolderId};
 
 pub(super) const ALL: &str = "SELECT f.id, p.id, f.name, f.template, f.search,
-        (SELECT count(*) FROM conversation AS c WHERE c.folder = f.key AND c.archived = 0 AND c.deleted IS NULL),
-        (SELECT count(*) FROM conversation AS c WHERE c.folder = f.key AND c.archived = 0 AND c.deleted IS NULL AND c.unread = 1)
+        (SELECT ifnull(sum(count), 0) FROM shelf_tally AS t WHERE t.shelf = 0 AND t.folder = f.key),
+        (SELECT ifnull(sum(count), 0) FROM shelf_tally AS t WHERE t.shelf = 0 AND t.folder = f.key AND t.unread = 1)
      FROM folder AS f LEFT JOIN folder AS p ON p.key = f.parent ORDER BY f.folded";
 
 /// All folders by name, with their counts.

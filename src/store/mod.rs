@@ -13,7 +13,9 @@ mod downloads;
 mod fault;
 mod folders;
 mod grams;
+mod lists;
 mod loaded;
+mod messages;
 mod ops;
 mod queries;
 mod reader;
@@ -23,6 +25,7 @@ mod schema;
 mod search;
 mod series;
 mod settings;
+mod sieve;
 #[cfg(test)]
 mod tests;
 mod uses;
@@ -42,12 +45,13 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::core::filter::conversations::Subject;
 use crate::core::undo::Op;
 use crate::core::{Taken, Write};
 use crate::error::{Error, Kind, Result};
 use crate::proto::{
-    Card, ClientId, CommandId, Content, Conversation, ConversationId, ConversationRow, Download, Folder, FolderId, ModelRef, ModelUse,
-    Node, NodeId, Order, Parameters, SearchHit, Shelf, UnixMs, Window,
+    Bookmark, Card, ClientId, CommandId, Content, Conversation, ConversationId, ConversationRow, Download, Folder, FolderId, ModelRef,
+    ModelUse, Node, NodeId, Order, Parameters, SearchHit, Shelf, UnixMs, Window,
 };
 use fault::Fault;
 use reader::Readers;
@@ -170,7 +174,8 @@ impl Store {
         answer.await.map_err(|_| gone())?
     }
 
-    /// Conversations by last change, newest first. `filter` is a part of the title, upper and lower case alike. Reads no messages.
+    /// A part of a list of conversations; `filter` is in their filter language, and what is not understood of it filters nothing. Reads
+    /// no messages.
     ///
     /// # Errors
     /// What the database says.
@@ -182,7 +187,16 @@ impl Store {
         limit: u32,
         filter: Option<String>,
     ) -> Result<Window<ConversationRow>> {
-        self.inner.readers.read(move |connection| queries::conversations(connection, shelf, order, offset, limit, filter.as_deref())).await
+        let filter = filter.map(|text| lists::filter(&text, Subject::Conversations));
+        self.inner.readers.read(move |connection| lists::conversations(connection, shelf, order, offset, limit, filter.as_ref())).await
+    }
+
+    /// Every tag that a conversation has which is not in the bin, with how many have it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn tags(&self) -> Result<Vec<(String, u32)>> {
+        self.inner.readers.read(|connection| lists::all_tags(connection)).await
     }
 
     /// These conversations, in the order asked for; those that are not there are left out.
@@ -234,16 +248,35 @@ impl Store {
         self.inner.readers.read(move |connection| queries::contents(connection, &ids)).await
     }
 
-    /// Messages that contain every word of `text`, in all conversations or in one; best first, at most `limit`. Every character of
-    /// `text` is text. A search whose caller stops waiting ends early.
+    /// Messages that contain every word of `text` and fit its filter words (`core::filter`), in all conversations or in one; best first,
+    /// at most `limit`; filter words alone find the newest that fit. What was taken back is never found, what lies in the bin only when it
+    /// is asked for. A search whose caller stops waiting ends early.
     ///
     /// # Errors
     /// What the database says.
     pub async fn search(&self, text: &str, conversation: Option<ConversationId>, limit: u32) -> Result<Vec<SearchHit>> {
         let asked = Asked(Arc::default());
-        let (text, cancelled) = (text.to_owned(), Arc::clone(&asked.0));
-        let search = move |connection: &mut Connection| search::search(connection, &text, conversation, limit as usize, &cancelled);
+        let text: String = text.chars().take(search::LONGEST).collect();
+        let (filter, cancelled) = (lists::filter(&text, Subject::Messages), Arc::clone(&asked.0));
+        let search = move |connection: &mut Connection| search::search(connection, &filter, conversation, limit as usize, &cancelled);
         self.inner.readers.read(search).await
+    }
+
+    /// Bookmarked messages of all conversations, the newest first; `filter` is in the language of messages.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn bookmarks(&self, offset: u32, limit: u32, filter: Option<String>) -> Result<Window<Bookmark>> {
+        let filter = lists::filter(&filter.unwrap_or_default(), Subject::Messages);
+        self.inner.readers.read(move |connection| messages::bookmarks(connection, &filter, offset, limit)).await
+    }
+
+    /// What was written to models lately with `text` in it, over all conversations, newest first, each once.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn prompts(&self, text: String, limit: u32) -> Result<Vec<String>> {
+        self.inner.readers.read(move |connection| messages::prompts(connection, &text, limit as usize)).await
     }
 
     /// What the screen remembers.

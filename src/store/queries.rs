@@ -1,7 +1,6 @@
-//! What is read, apart from search.
+//! What is read, apart from lists and search.
 //!
-//! Invariant: no query reads more than it returns, but for the title filter, which reads one index from end to end. Each list
-//! query is held against its plan in a test.
+//! Invariant: no query reads more than it returns. Each is held against its plan in a test.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -13,10 +12,9 @@ use serde_json::Value;
 use super::Stats;
 use super::fault::Fault;
 use super::words::{self, FIGURE_COLUMNS, figures_at, json, json_if, role, state, unsigned, uuid, uuid_if};
-use super::{conversations, rows, search};
+use super::{conversations, rows};
 use crate::proto::{
-    CommandId, Content, Conversation, ConversationId, ConversationRow, FolderId, ModelRef, Node, NodeId, Order, Parameters, Progress, Run,
-    Shelf, Window,
+    CommandId, Content, Conversation, ConversationId, ConversationRow, FolderId, ModelRef, Node, NodeId, Parameters, Progress, Run,
 };
 
 macro_rules! row_columns {
@@ -29,19 +27,7 @@ macro_rules! row_columns {
 /// The first column after those of a row.
 const AFTER_ROW: usize = 19;
 
-/// The page is found in the index alone; only its rows are read from the table.
-pub(super) const PAGE: &str = concat!(
-    "SELECT ",
-    row_columns!(),
-    " FROM (SELECT key FROM conversation ORDER BY updated DESC, id DESC LIMIT ?1 OFFSET ?2) AS page
-      CROSS JOIN conversation AS c ON c.key = page.key
-      LEFT JOIN model AS m ON m.key = c.model
-      LEFT JOIN folder AS f ON f.key = c.folder
-      ORDER BY c.updated DESC, c.id DESC"
-);
 pub(super) const TOTAL: &str = "SELECT count FROM tally WHERE name = 'conversation'";
-/// All that match, in order, since the total is wanted too.
-pub(super) const FILTER: &str = "SELECT key FROM conversation WHERE instr(folded, ?1) > 0 ORDER BY updated DESC, id DESC";
 pub(super) const ROW: &str = concat!(
     "SELECT ",
     row_columns!(),
@@ -85,38 +71,7 @@ pub(super) fn rows(connection: &mut Connection, ids: &[ConversationId]) -> Resul
     Ok(found)
 }
 
-/// Conversations by last change, newest first; `filter` is a part of the title, upper and lower case alike.
-pub(super) fn conversations(
-    connection: &Connection,
-    _shelf: Shelf,
-    _order: Order,
-    offset: u32,
-    limit: u32,
-    filter: Option<&str>,
-) -> Result<Window<ConversationRow>, Fault> {
-    let Some(filter) = filter.map(search::fold).filter(|filter| !filter.is_empty()) else {
-        let total = connection.prepare_cached(TOTAL)?.query_row([], |row| unsigned(row, 0))?;
-        let mut statement = connection.prepare_cached(PAGE)?;
-        let items = statement.query_map([limit, offset], conversation_row)?.collect::<rusqlite::Result<_>>()?;
-        return Ok(Window { offset, total, items });
-    };
-    let (first, end) = (u64::from(offset), u64::from(offset) + u64::from(limit));
-    let mut keys: Vec<i64> = Vec::new();
-    let mut total = 0;
-    let mut statement = connection.prepare_cached(FILTER)?;
-    let mut matches = statement.query([filter])?;
-    while let Some(row) = matches.next()? {
-        if (first..end).contains(&total) {
-            keys.push(row.get(0)?);
-        }
-        total += 1;
-    }
-    let mut statement = connection.prepare_cached(ROW)?;
-    let items = keys.iter().map(|key| statement.query_row([key], conversation_row)).collect::<rusqlite::Result<_>>()?;
-    Ok(Window { offset, total: u32::try_from(total).unwrap_or(u32::MAX), items })
-}
-
-fn conversation_row(row: &Row<'_>) -> rusqlite::Result<ConversationRow> {
+pub(super) fn conversation_row(row: &Row<'_>) -> rusqlite::Result<ConversationRow> {
     let model = match (row.get(8)?, row.get(9)?) {
         (Some(backend), Some(model)) => Some(ModelRef { backend, model }),
         _ => None,

@@ -75,15 +75,15 @@ fn put_conversation(connection: &Connection, conversation: &Conversation) -> Res
     let mut statement = connection.prepare_cached(
         "INSERT INTO conversation
             (id, title, folded, created, updated, messages, branches, unread, running, model, head, parameters, system, preset,
-             titled, tokens, queued, pinned, archived, folder, deleted, visited)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
+             titled, tokens, queued, pinned, archived, folder, deleted, visited, shelf)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)
          ON CONFLICT (id) DO UPDATE SET
             title = excluded.title, folded = excluded.folded, created = excluded.created, updated = excluded.updated,
             messages = excluded.messages, branches = excluded.branches, unread = excluded.unread, running = excluded.running,
             model = excluded.model, head = excluded.head, parameters = excluded.parameters, system = excluded.system,
             preset = excluded.preset, titled = excluded.titled, tokens = excluded.tokens, queued = excluded.queued,
             pinned = excluded.pinned, archived = excluded.archived, folder = excluded.folder, deleted = excluded.deleted,
-            visited = excluded.visited
+            visited = excluded.visited, shelf = excluded.shelf
          RETURNING key",
     )?;
     let key: i64 = statement.query_row(
@@ -110,6 +110,7 @@ fn put_conversation(connection: &Connection, conversation: &Conversation) -> Res
             row.folder.map(|folder| folders::key(connection, folder)).transpose()?.flatten(),
             row.deleted,
             serde_json::to_string(&conversation.visited).unwrap_or_else(|_| "{}".to_owned()),
+            shelf(row),
         ],
         |row| row.get(0),
     )?;
@@ -131,13 +132,19 @@ fn put_conversation(connection: &Connection, conversation: &Conversation) -> Res
     Ok(())
 }
 
+/// The number of the shelf that it lies on.
+fn shelf(row: &ConversationRow) -> i64 {
+    if row.deleted.is_some() { 2 } else { i64::from(row.archived) }
+}
+
 /// A conversation's place in lists.
 fn put_row(connection: &Connection, row: &ConversationRow) -> Result<(), Fault> {
     let Some(key) = conversation_key(connection, row.id)? else { return Ok(()) };
     let folder = row.folder.map(|folder| folders::key(connection, folder)).transpose()?.flatten();
     connection
         .prepare_cached(
-            "UPDATE conversation SET title = ?2, folded = ?3, titled = ?4, unread = ?5, pinned = ?6, archived = ?7, folder = ?8, deleted = ?9
+            "UPDATE conversation SET title = ?2, folded = ?3, titled = ?4, unread = ?5, pinned = ?6, archived = ?7, folder = ?8, deleted = ?9,
+                shelf = ?10
              WHERE key = ?1",
         )?
         .execute(params![
@@ -149,7 +156,8 @@ fn put_row(connection: &Connection, row: &ConversationRow) -> Result<(), Fault> 
             row.pinned,
             row.archived,
             folder,
-            row.deleted
+            row.deleted,
+            shelf(row)
         ])?;
     folders::put_tags(connection, key, &row.tags)
 }

@@ -1,13 +1,14 @@
 //! Search over the text of all messages.
 //!
-//! Owns: what a query means, which messages are looked at and in which order, the piece of text that is shown. Refuses: a query
-//! language; every character of a query is text. Invariant: a hit contains every word of the query, upper and lower case alike,
-//! and its snippet holds no control characters but the two marks.
+//! Owns: what a query means, which messages are looked at and in which order, the piece of text that is shown. Invariant: a hit
+//! contains every word of the query (and none that is ruled out), upper and lower case alike, and its snippet holds no control
+//! characters but the two marks.
 //!
-//! A query is words between white space; a message is found when it contains all of them, in any place, also within a longer
-//! word. The newest messages are looked at first, in windows that grow, so that a frequent word is answered from the newest few
-//! and nobody sorts a million matches. Among what was found that way, those come first that contain the query as it stands, then those
-//! with whole words, then with beginnings of words, then the newest.
+//! A query is in the filter language of messages. A message is found when it contains all its words, in any place, also within a longer
+//! word, and when the filter lets it through. The newest messages are looked at first, in windows that grow, so that a frequent word
+//! is answered from the newest few and nobody sorts a million matches; where the filter leaves only few messages, those are looked
+//! at and no other. Among what was found, those come first that contain the query as it stands, then those with whole words, then
+//! with beginnings of words, then the newest.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,8 +17,10 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::fault::Fault;
 use super::grams;
+use super::sieve::Sieve;
 use super::words::{role, uuid};
-use crate::proto::{ConversationId, NodeId, SearchHit};
+use crate::core::filter::conversations::{Filter, Test};
+use crate::proto::{ConversationId, NodeId, Role, SearchHit};
 use crate::sanitise;
 
 /// Where a hit begins and ends in a snippet.
@@ -38,7 +41,7 @@ const READING: f64 = 700.0;
 /// What each further token of the same word leaves of the messages: they are not independent of each other.
 const SAME_WORD: f64 = 0.3;
 /// Longest query, in characters; a message that was pasted into the search field is cut.
-const LONGEST: usize = 400;
+pub(super) const LONGEST: usize = 400;
 /// Characters of a snippet before the hit, and in all.
 const BEFORE: usize = 30;
 const SNIPPET: usize = 120;
@@ -59,10 +62,18 @@ pub(super) const BY_CONVERSATION: &str = "SELECT n.key, p.text FROM node AS n JO
      WHERE n.conversation = ?1 AND p.kind = 'text' ORDER BY n.key DESC, p.at";
 /// The text of one message.
 pub(super) const TEXT: &str = "SELECT text FROM part WHERE node = ?1 AND kind = 'text' ORDER BY at";
-/// Whether a message may be found: it is not hidden, and of the conversation that is searched, if it is only one.
-pub(super) const SHOWN: &str = "SELECT 1 FROM node WHERE key = ?1 AND hidden = 0 AND (?2 IS NULL OR conversation = ?2)";
-pub(super) const HIT: &str = "SELECT n.id, n.role, n.created, c.id, c.title FROM node AS n JOIN conversation AS c ON c.key = n.conversation
-     WHERE n.key = ?1";
+pub(super) const HIT: &str = "SELECT n.id, n.role, n.created, c.id, c.title, n.parent
+     FROM node AS n JOIN conversation AS c ON c.key = n.conversation WHERE n.key = ?1";
+pub(super) const ABOVE: &str = "SELECT role, snippet, parent FROM node WHERE key = ?1";
+/// The newest messages of one range.
+pub(super) const KEYS: &str = "SELECT key FROM node WHERE key BETWEEN ?1 AND ?2 ORDER BY key DESC";
+
+/// Messages above a hit that are shown.
+const ANCESTRY: usize = 3;
+/// What it costs to look at a message's row, against its text.
+const GLANCE: f64 = 0.4;
+/// Of so few messages, all texts are read.
+const READ_ALL: i64 = 1_500;
 
 /// How many messages of others may lie between those of a conversation, for each of its own, before it is quicker to read all its text
 /// than to look its words up.
@@ -81,24 +92,35 @@ struct Rank {
 struct Wanted {
     /// Folded, single spaces.
     phrase: String,
+    /// Of what stood in quotes, with its spaces.
     words: Vec<String>,
+    /// What must not stand there.
+    never: Vec<String>,
 }
 
 impl Wanted {
-    fn new(text: &str) -> Self {
-        let cut: String = text.chars().take(LONGEST).collect();
-        let mut words: Vec<String> = fold(&cut).split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
+    fn new(filter: &Filter) -> Self {
+        let (mut words, mut never): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+        for term in filter.terms() {
+            if let Test::Text { text, .. } = &term.test {
+                let word = fold(text).trim_matches(' ').to_owned();
+                if !word.is_empty() {
+                    if term.not { &mut never } else { &mut words }.push(word);
+                }
+            }
+        }
         let phrase = words.join(" ");
         let mut seen = HashSet::new();
         words.retain(|word| seen.insert(word.clone()));
-        Self { phrase, words }
+        Self { phrase, words, never }
     }
 
     /// The tokens to look up, each with the word that it is of.
     fn tokens(&self) -> Vec<(usize, String)> {
         let words = self.words.iter().take(MOST_WORDS).enumerate();
-        let mut tokens: Vec<(usize, String)> =
-            words.flat_map(|(at, word)| grams::tokens_for(word).into_iter().map(move |t| (at, t))).collect();
+        let mut tokens: Vec<(usize, String)> = words
+            .flat_map(|(at, word)| word.split(' ').filter(|piece| !piece.is_empty()).flat_map(grams::tokens_for).map(move |t| (at, t)))
+            .collect();
         // Longer tokens are rarer.
         tokens.sort_by_key(|(_, token)| std::cmp::Reverse(token.len()));
         tokens.truncate(MOST_TOKENS);
@@ -107,7 +129,7 @@ impl Wanted {
 
     /// How well a folded text matches; not at all when a word is missing.
     fn rank(&self, folded: &str) -> Option<Rank> {
-        if !self.words.iter().all(|word| folded.contains(word.as_str())) {
+        if !self.words.iter().all(|word| folded.contains(word.as_str())) || self.never.iter().any(|word| folded.contains(word.as_str())) {
             return None;
         }
         let worth = |word: &String| places(folded, word).map(|at| worth(folded, at, word.len())).max().unwrap_or(0);
@@ -118,34 +140,55 @@ impl Wanted {
 /// Searches; best first, at most `limit`. Ends early, with what it has, when nobody waits any more.
 pub(super) fn search(
     connection: &mut Connection,
-    text: &str,
+    filter: &Filter,
     conversation: Option<ConversationId>,
     limit: usize,
     cancelled: &AtomicBool,
 ) -> Result<Vec<SearchHit>, Fault> {
-    let wanted = Wanted::new(text);
-    if wanted.words.is_empty() || limit == 0 {
+    if filter.is_empty() || limit == 0 {
         return Ok(Vec::new());
     }
     let transaction = connection.transaction()?;
-    let mut seeker = Seeker { connection: &transaction, wanted, enough: limit.saturating_mul(RANKED), cancelled, found: Vec::new() };
+    let (found, mut sieve, wanted) = matches(&transaction, filter, conversation, limit, cancelled)?;
+    let keys = found.into_iter().take(limit);
+    keys.map(|(_, key)| show(&transaction, key, &wanted, &mut sieve)).collect()
+}
+
+type Matches<'c> = (Vec<(Rank, i64)>, Sieve<'c>, Wanted);
+
+/// What is found in all conversations, by its keys; some times `limit` where there is so much.
+pub(super) fn keys(connection: &Connection, filter: &Filter, limit: usize) -> Result<Vec<i64>, Fault> {
+    let (found, ..) = matches(connection, filter, None, limit, &AtomicBool::new(false))?;
+    Ok(found.into_iter().map(|(_, key)| key).collect())
+}
+
+/// What is found, best first, by its keys.
+fn matches<'c>(
+    connection: &'c Connection,
+    filter: &Filter,
+    conversation: Option<ConversationId>,
+    limit: usize,
+    cancelled: &AtomicBool,
+) -> Result<Matches<'c>, Fault> {
+    let wanted = Wanted::new(filter);
+    let sieve = Sieve::new(connection, filter, conversation.is_some())?;
+    // Without a word there is nothing to rank by: the newest come first.
+    let ranked = if wanted.words.is_empty() { 1 } else { RANKED };
+    let mut seeker = Seeker { connection, wanted, sieve, enough: limit.saturating_mul(ranked), cancelled, found: Vec::new() };
     match conversation {
         Some(id) => seeker.in_conversation(id)?,
-        None => {
-            let newest: Option<i64> = transaction.prepare_cached(NEWEST)?.query_row([], |row| row.get(0))?;
-            seeker.in_windows(1, newest.unwrap_or(0), None)?;
-        }
+        None => seeker.everywhere()?,
     }
-    let Seeker { mut found, wanted, .. } = seeker;
+    let Seeker { mut found, wanted, sieve, .. } = seeker;
     found.sort_by(|a, b| b.cmp(a));
-    found.truncate(limit);
-    found.iter().map(|(_, key)| show(&transaction, *key, &wanted)).collect()
+    Ok((found, sieve, wanted))
 }
 
 /// A search under way.
-struct Seeker<'s> {
-    connection: &'s Connection,
+struct Seeker<'s, 'c> {
+    connection: &'c Connection,
     wanted: Wanted,
+    sieve: Sieve<'c>,
     /// So many matches are ranked.
     enough: usize,
     cancelled: &'s AtomicBool,
@@ -153,15 +196,90 @@ struct Seeker<'s> {
     found: Vec<(Rank, i64)>,
 }
 
-impl Seeker<'_> {
+impl Seeker<'_, '_> {
     /// Compares a text with the query. False when it is time to end.
-    fn look(&mut self, key: i64, text: &str, conversation: Option<i64>) -> Result<bool, Fault> {
-        if let Some(rank) = self.wanted.rank(&fold(text))
-            && self.connection.prepare_cached(SHOWN)?.exists(params![key, conversation])?
-        {
+    fn look(&mut self, key: i64, text: &str) -> bool {
+        if let Some(rank) = self.wanted.rank(&fold(text)) {
             self.found.push((rank, key));
         }
-        Ok(self.found.len() < self.enough && !self.cancelled.load(Ordering::Relaxed))
+        self.goes_on()
+    }
+
+    fn goes_on(&self) -> bool {
+        self.found.len() < self.enough && !self.cancelled.load(Ordering::Relaxed)
+    }
+
+    fn everywhere(&mut self) -> Result<(), Fault> {
+        if let Some(few) = self.sieve.few() {
+            let few = few.to_vec();
+            return self.among(&few, None);
+        }
+        let newest: Option<i64> = self.connection.prepare_cached(NEWEST)?.query_row([], |row| row.get(0))?;
+        let newest = newest.unwrap_or(0);
+        if self.begins_with_conversations(newest)? {
+            let keys = self.sieve.all_of_conversations()?;
+            return self.among(&keys, None);
+        }
+        for (first, last) in self.sieve.ranges(newest)? {
+            if self.wanted.words.is_empty() {
+                self.in_range(first, last)?
+            } else {
+                self.in_windows(first.max(1), last, None)?
+            }
+            if !self.goes_on() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it is quicker to look through the conversations that fit than to look the words up and pass over what lies in others.
+    fn begins_with_conversations(&self, newest: i64) -> Result<bool, Fault> {
+        let Some((_, messages)) = &self.sieve.conversations else { return Ok(false) };
+        let (part, all) = (*messages as f64, newest.max(1) as f64);
+        if *messages <= READ_ALL || self.wanted.words.is_empty() && part <= all / 20.0 {
+            return Ok(true);
+        }
+        let mut statement = self.connection.prepare_cached(SAMPLE)?;
+        let mut frequency = 1.0_f64;
+        for (_, token) in self.wanted.tokens() {
+            let found: i64 = statement.query_row(params![format!("\"{token}\""), newest - SAMPLED + 1, newest], |row| row.get(0))?;
+            frequency = frequency.min(found.max(1) as f64 / SAMPLED as f64);
+        }
+        let enough = self.enough as f64;
+        let by_words = (frequency * all).min(enough * all / part) * GLANCE;
+        Ok(part.min(enough / frequency) < by_words)
+    }
+
+    /// Looks at these messages, in their order.
+    fn among(&mut self, keys: &[i64], conversation: Option<i64>) -> Result<(), Fault> {
+        let mut reader = self.connection.prepare_cached(TEXT)?;
+        for key in keys {
+            if self.sieve.lets_through(*key, conversation)? && !self.look(*key, &text_of(&mut reader, *key)?) {
+                break;
+            }
+            if !self.goes_on() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at all messages between two keys, newest first.
+    fn in_range(&mut self, first: i64, last: i64) -> Result<(), Fault> {
+        let mut statement = self.connection.prepare_cached(KEYS)?;
+        let mut reader = self.connection.prepare_cached(TEXT)?;
+        let mut keys = statement.query([first, last])?;
+        while let Some(row) = keys.next()? {
+            let key = row.get(0)?;
+            if self.sieve.lets_through(key, None)? {
+                self.look(key, &text_of(&mut reader, key)?);
+            }
+            if !self.goes_on() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Looks at the messages between two keys that the index names, newest first.
@@ -175,7 +293,7 @@ impl Seeker<'_> {
             let mut keys = statement.query(params![expression(&tokens), begin, last])?;
             while let Some(row) = keys.next()? {
                 let key = row.get(0)?;
-                if !self.look(key, &text_of(&mut reader, key)?, conversation)? {
+                if self.sieve.lets_through(key, conversation)? && !self.look(key, &text_of(&mut reader, key)?) || !self.goes_on() {
                     return Ok(());
                 }
             }
@@ -192,7 +310,7 @@ impl Seeker<'_> {
         let span = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?, row.get::<_, Option<i64>>(3)?));
         let found = self.connection.prepare_cached(SPAN)?.query_row([id.0.as_bytes()], span).optional()?;
         let Some((conversation, messages, Some(first), Some(last))) = found else { return Ok(()) };
-        if (last - first) / SCATTERED <= messages {
+        if !self.wanted.words.is_empty() && (last - first) / SCATTERED <= messages {
             return self.in_windows(first, last, Some(conversation));
         }
         let mut statement = self.connection.prepare_cached(BY_CONVERSATION)?;
@@ -201,14 +319,24 @@ impl Seeker<'_> {
         while let Some(row) = parts.next()? {
             let key = row.get(0)?;
             if message.0 != key {
-                if !self.look(message.0, &message.1, None)? {
+                self.look_within(&message, conversation)?;
+                if !self.goes_on() {
                     return Ok(());
                 }
                 message = (key, String::new());
             }
             message.1.push_str(row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?);
         }
-        self.look(message.0, &message.1, None)?;
+        self.look_within(&message, conversation)
+    }
+
+    /// The text is at hand already: it is compared before the row is read.
+    fn look_within(&mut self, (key, text): &(i64, String), conversation: i64) -> Result<(), Fault> {
+        if let Some(rank) = self.wanted.rank(&fold(text))
+            && self.sieve.lets_through(*key, Some(conversation))?
+        {
+            self.found.push((rank, *key));
+        }
         Ok(())
     }
 }
@@ -242,7 +370,7 @@ fn worth_looking_up(connection: &Connection, tokens: Vec<(usize, String)>, newes
 }
 
 /// All text of a message.
-fn text_of(statement: &mut CachedStatement<'_>, key: i64) -> Result<String, Fault> {
+pub(super) fn text_of(statement: &mut CachedStatement<'_>, key: i64) -> Result<String, Fault> {
     let mut text = String::new();
     let mut parts = statement.query([key])?;
     while let Some(row) = parts.next()? {
@@ -251,10 +379,10 @@ fn text_of(statement: &mut CachedStatement<'_>, key: i64) -> Result<String, Faul
     Ok(text)
 }
 
-fn show(connection: &Connection, key: i64, wanted: &Wanted) -> Result<SearchHit, Fault> {
+fn show(connection: &Connection, key: i64, wanted: &Wanted, sieve: &mut Sieve<'_>) -> Result<SearchHit, Fault> {
     let snippet = snippet(&text_of(&mut connection.prepare_cached(TEXT)?, key)?, wanted);
-    let found = connection.prepare_cached(HIT)?.query_row([key], |row| {
-        Ok(SearchHit {
+    let (mut hit, mut parent) = connection.prepare_cached(HIT)?.query_row([key], |row| {
+        let hit = SearchHit {
             node: NodeId(uuid(row, 0)?),
             role: role(row, 1)?,
             created: row.get(2)?,
@@ -263,9 +391,20 @@ fn show(connection: &Connection, key: i64, wanted: &Wanted) -> Result<SearchHit,
             snippet,
             above: Vec::new(),
             archived: false,
-        })
+        };
+        Ok((hit, row.get::<_, Option<i64>>(5)?))
     })?;
-    Ok(found)
+    let mut statement = connection.prepare_cached(ABOVE)?;
+    while let Some(key) = parent.filter(|_| hit.above.len() < ANCESTRY) {
+        let above = |row: &Row<'_>| Ok(((role(row, 0)?, row.get(1)?), row.get(2)?));
+        let found: Option<((Role, String), Option<i64>)> = statement.query_row([key], above).optional()?;
+        let Some((message, next)) = found else { break };
+        hit.above.push(message);
+        parent = next;
+    }
+    hit.above.reverse();
+    hit.archived = sieve.puts_away(key)?;
+    Ok(hit)
 }
 
 /// Where `needle` stands in `text`, in bytes, from the first place on; places may touch but not overlap.
@@ -288,7 +427,12 @@ fn snippet(text: &str, wanted: &Wanted) -> String {
     let folded = fold(text);
     let phrase = wanted.phrase.as_str();
     let whole = wanted.words.iter().find_map(|word| places(&folded, word).find(|at| worth(&folded, *at, word.len()) == 2));
-    let at = folded.find(phrase).or(whole).or_else(|| folded.find(wanted.words.first().map_or("", String::as_str))).unwrap_or(0);
+    let at = Some(phrase)
+        .filter(|phrase| !phrase.is_empty())
+        .and_then(|phrase| folded.find(phrase))
+        .or(whole)
+        .or_else(|| folded.find(wanted.words.first().map_or("", String::as_str)))
+        .unwrap_or(0);
     // A folded text has the characters of the text, one for one.
     let hit = folded[..at].chars().count();
     let start = match hit.saturating_sub(BEFORE) {
@@ -300,11 +444,17 @@ fn snippet(text: &str, wanted: &Wanted) -> String {
     let shown: Vec<char> = rest.by_ref().take(SNIPPET).collect();
     let compared: Vec<char> = shown.iter().copied().map(grams::fold_char).collect();
     let mut marked = vec![false; shown.len()];
-    let needles: &[String] = if folded.contains(phrase) { std::slice::from_ref(&wanted.phrase) } else { &wanted.words };
+    let needles: &[String] = if phrase.is_empty() {
+        &[]
+    } else if folded.contains(phrase) {
+        std::slice::from_ref(&wanted.phrase)
+    } else {
+        &wanted.words
+    };
     for needle in needles {
         mark(&compared, needle, &mut marked);
     }
-    if hit >= start && !marked.contains(&true) {
+    if hit >= start && !phrase.is_empty() && !marked.contains(&true) {
         // The hit is longer than what is shown.
         marked[(hit - start).min(shown.len())..].fill(true);
     }

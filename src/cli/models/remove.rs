@@ -12,7 +12,7 @@ use super::find;
 use super::pull::listed;
 use super::show::print;
 use crate::error::{Error, Kind, Result, quoted};
-use crate::proto::{BackendKind, Command, ModelInfo, ModelRef, ModelUse, Query, Reply};
+use crate::proto::{BackendKind, Command, ModelInfo, ModelRef, ModelUse, Order, Query, Reply, Shelf};
 use crate::sanitise;
 
 /// Files that are named one by one before they are deleted; of more the number is told.
@@ -80,7 +80,7 @@ async fn confirmed(session: &mut Session, models: &[ModelInfo]) -> Result<bool> 
         // What is not known is not told.
         Ok(_) | Err(_) => Vec::new(),
     };
-    let conversations = session.conversations(None, None).await?;
+    let conversations = session.conversations(Shelf::Everything, Order::default(), None, None).await?;
     let mut text = String::new();
     for model in models {
         let reference = model.reference();
