@@ -85,6 +85,42 @@ fn nothing_to_ask_is_wrong_use() {
 }
 
 #[test]
+fn files_are_attached_and_what_cannot_be_is_wrong_use() {
+    let (server, home) = speaking("ok");
+    let at = |name: &str| home.path().join(name).display().to_string();
+    std::fs::write(at("note.md"), "# An oak\n").expect("a file");
+    home.run(&["ask", "-a", &at("note.md"), "--attach", &at("note.md"), "What is it?"]).ok();
+    let file = "```note.md\n# An oak\n```\n\n";
+    assert_eq!(last_prompt(&server), format!("{file}{file}What is it?"));
+    home.run(&["ask", "--no-save", "-a", &at("note.md")]).ok();
+    assert_eq!(last_prompt(&server), file.trim_end(), "a file is enough");
+    let shown = home.run(&["conversations", "show", "What is it"]).ok().out;
+    assert!(shown.contains("  [note.md]\n"), "{shown}");
+    let doctor = home.run(&["doctor"]).out;
+    assert!(doctor.contains("1 file, 9 B"), "{doctor}");
+    rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
+    std::fs::write(at("binary"), b"a\0b").expect("a file");
+    std::fs::write(at("empty"), "").expect("a file");
+    std::fs::File::create(at("huge")).and_then(|file| file.set_len(1 << 40)).expect("a sparse file");
+    std::os::unix::fs::symlink("loop", at("loop")).expect("a link");
+    let before = server.chats().len();
+    for (name, says) in [
+        ("pipe", "is a pipe"),
+        ("binary", "neither text nor a picture"),
+        ("empty", "is empty"),
+        ("huge", "is longer than 5 MB"),
+        ("loop", "leads back to itself"),
+        ("none", "There is no file"),
+        (".", "is a folder"),
+    ] {
+        let said = home.run(&["ask", "-a", &at(name), "hi"]);
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{said:?}");
+        assert!(said.err.contains(says), "{name}: {said:?}");
+    }
+    assert_eq!(server.chats().len(), before, "nothing was sent");
+}
+
+#[test]
 fn ask_json_has_the_documented_names() {
     let (_server, home) = stage(Script::says("Hello there.").thinks("Hm, a greeting."));
     let said = home.run(&["ask", "--json", "hi"]).ok();

@@ -122,6 +122,16 @@ impl Who {
             Error { lasting: true, ..error }
         } else if complaint.text.contains("does not support thinking") {
             Error::new(Kind::BadRequest, format!("{model_name} cannot think.")).hint("`:set thinking default` asks it without.")
+        } else if complaint.text.contains("does not support tools") {
+            Error::new(Kind::BadRequest, format!("{model_name} cannot call tools.")).hint("`:set tools default` asks it without.")
+        } else if is_blind(&complaint.text) {
+            let error = Error::new(Kind::Unsupported, format!("{model_name} on {name} cannot see pictures."))
+                .hint("Choose a model that sees, or branch off before the message with the picture.");
+            let error = match self.kind {
+                BackendKind::LlamaServer => error.hint("llama-server reads pictures when it is started with the model's `--mmproj` file."),
+                _ => error,
+            };
+            Error { lasting: true, ..error }
         } else if status == 501 {
             Error::new(Kind::Unsupported, format!("{name} cannot do this."))
         } else if (400..500).contains(&status) {
@@ -360,6 +370,18 @@ fn tls(error: &reqwest::Error) -> Option<&rustls::Error> {
 /// The port of an address, for a command that a person may copy; llama-server's own where the address names none that counts.
 fn port(url: &str) -> u16 {
     reqwest::Url::parse(url).ok().and_then(|url| url.port_or_known_default()).unwrap_or(8080)
+}
+
+/// Whether a server says that its model reads no pictures: llama-server, Ollama, vLLM and services.
+fn is_blind(said: &str) -> bool {
+    const SAID: [&str; 5] = [
+        "image input is not supported",
+        "required for image input",
+        "does not support image",
+        "not a multimodal model",
+        "does not support vision",
+    ];
+    SAID.iter().any(|words| said.contains(words))
 }
 
 #[cfg(test)]

@@ -148,8 +148,13 @@ fn transcript(doc: &Doc, hidden: bool) -> String {
         out.push_str(&indented(&content_text(parts)));
         out.push('\n');
         for part in parts {
-            if let Part::File { name, .. } | Part::Image { name, .. } = part {
-                out.push_str(&format!("  [{}]\n", sanitise::line(name)));
+            match part {
+                Part::File { name, .. } | Part::Image { name, .. } => out.push_str(&format!("  [{}]\n", sanitise::line(name))),
+                Part::ToolCall { name, arguments, .. } => {
+                    out.push_str(&format!("  calls {} {}\n", sanitise::line(name), sanitise::line(arguments)));
+                }
+                Part::ToolResult { content, .. } => out.push_str(&format!("  returned:\n{}\n", indented(content))),
+                Part::Text { .. } | Part::Thinking { .. } => {}
             }
         }
     }

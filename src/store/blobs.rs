@@ -38,3 +38,34 @@ pub(super) fn unnamed(connection: &mut Connection, hashes: Vec<String>) -> Resul
     }
     Ok(unnamed.into_iter().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::core::Write;
+    use crate::proto::{Conversation, ConversationRow, Facts, IdGen, Node, Part, Queued, Role, State};
+    use crate::store::Store;
+
+    fn file(blob: &str) -> Part {
+        Part::File { blob: blob.into(), mime: "text/plain".into(), name: "n".into(), facts: Facts::default() }
+    }
+
+    #[tokio::test]
+    async fn what_is_written_anywhere_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(&home.path().join("arbour.db"), 1).unwrap();
+        let mut ids = IdGen::Counting(0);
+        let mut conversation = Conversation::new(ConversationRow::new(ids.fresh(), 1));
+        conversation.attached = vec![file("drafted")];
+        let content = vec![file("queued")];
+        conversation.queue = vec![Queued { node: ids.fresh(), answer: ids.fresh(), line: ids.fresh(), content, model: None, at: 1 }];
+        let id = conversation.row.id;
+        let node = Node::new(ids.fresh(), None, Role::User, State::Sent, 1);
+        let said = Write::Node { conversation: id, node, content: vec![file("said")] };
+        store.write(vec![Write::Conversation(conversation), said], true).await.unwrap();
+        let all = ["said", "queued", "drafted", "nowhere"].map(str::to_owned).to_vec();
+        assert_eq!(store.unnamed(all).await.unwrap(), ["nowhere"]);
+        store.write(vec![Write::DeleteConversation(id)], true).await.unwrap();
+        assert_eq!(store.unnamed(vec!["said".into(), "queued".into()]).await.unwrap(), ["queued", "said"]);
+        store.close().await;
+    }
+}

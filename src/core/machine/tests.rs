@@ -3,7 +3,7 @@
 use super::*;
 use crate::core::Doc;
 use crate::error::Kind;
-use crate::proto::{Event, Figure, IdGen, Part, Role, Subject, content_text};
+use crate::proto::{Event, Figure, IdGen, ModelInfo, Part, Role, Subject, content_text};
 
 /// Carries out effects as the host does, on nothing but memory.
 struct Bench {
@@ -365,4 +365,53 @@ fn a_prompt_that_is_answered_by_a_tool_call_or_by_nothing_was_read() {
     let (lost, failed) = b.send(Some(nothing), "nobody is there");
     b.feed(Input::Ended { node: failed, result: Err(Error::new(Kind::Refused, "No.")) });
     assert_eq!(b.doc().node(lost).unwrap().state, State::Sent, "nobody read it");
+}
+
+#[test]
+fn pictures_go_to_models_that_see_or_may() {
+    let mut b = Bench::new();
+    let model = |name: &str, kind, capabilities: &[&str]| ModelInfo {
+        state: crate::proto::ModelState::Loaded,
+        capabilities: capabilities.iter().map(|c| (*c).to_owned()).collect(),
+        ..ModelInfo::named("b", kind, name)
+    };
+    use crate::proto::BackendKind::{Anthropic, LlamaServer, Ollama, OpenAi};
+    b.machine.replica.models = vec![
+        model("blind", Ollama, &["completion", "tools"]),
+        model("seeing", Ollama, &["completion", "vision"]),
+        model("untold", Ollama, &[]),
+        model("llama", LlamaServer, &["completion"]),
+        model("service", OpenAi, &[]),
+        model("claude", Anthropic, &["completion"]),
+    ];
+    let facts = crate::proto::Facts::default();
+    let picture = Part::Image { blob: "b".into(), mime: "image/png".into(), name: "oak.png".into(), facts };
+    for (name, goes) in [("blind", false), ("seeing", true), ("untold", true), ("llama", false), ("service", true), ("claude", true)] {
+        let (conversation, node, answer) = (b.conversation, b.ids.fresh(), b.ids.fresh());
+        let model = Some(ModelRef { backend: "b".into(), model: name.into() });
+        b.run(Command::Send { conversation, node, parent: None, content: vec![picture.clone()], answer, model });
+        assert_eq!(b.last.is_ok(), goes, "{name}: {:?}", b.last);
+        assert_eq!(b.doc().node(node).is_some(), goes, "{name}");
+        if let Err(error) = &b.last {
+            assert_eq!(error.message, format!("“b/{name}” cannot see pictures, and “oak.png” would be sent to it."));
+            assert_eq!(error.hints, ["Choose a model that sees, such as b/seeing."]);
+        }
+    }
+}
+
+#[test]
+fn calls_without_ids_get_their_own() {
+    let mut b = Bench::new();
+    let (_, answer) = b.send(None, "look");
+    for name in ["look", "measure"] {
+        b.feed(Input::ToolCall { node: answer, id: String::new(), name: name.into(), arguments: "{}".into() });
+    }
+    b.end(answer);
+    let content = b.doc().content(answer).unwrap();
+    let ids: Vec<&str> =
+        content.iter().filter_map(|part| if let Part::ToolCall { id, .. } = part { Some(id.as_str()) } else { None }).collect();
+    assert!(ids.len() == 2 && ids[0] != ids[1], "{ids:?}");
+    assert!(ids.iter().all(|id| id.len() == 9 && id.chars().all(|c| c.is_ascii_alphanumeric())), "{ids:?}");
+    let node = b.doc().node(answer).unwrap();
+    assert!(node.tokens > 0 && node.snippet == "look", "{node:?}");
 }
