@@ -88,6 +88,9 @@ pub fn event(model: &mut Model, event: &Event) {
             model.mark(conversations::ID);
             model.mark(chat::ID);
             model.mark_status();
+            if let EventKind::ConversationRemoved { id } = event.kind {
+                model.jumps.forget(id);
+            }
             if let EventKind::ConversationRemoved { id } = event.kind
                 && shown == Some(id)
             {
@@ -296,6 +299,7 @@ pub fn reply(model: &mut Model, tag: Tag, result: Result<Reply>) {
             model.mark_chat();
             let chat = model.with_pane(chat::ID, |pane, cx| pane.contents(cx));
             perform::outcome(model, chat.unwrap_or_default());
+            action::find::loaded(model);
         }
         (Waiting::Request, Ok(Reply::Request(preview))) => {
             let page = request_page(&preview);
@@ -314,7 +318,16 @@ pub fn reply(model: &mut Model, tag: Tag, result: Result<Reply>) {
             let fits = result.map(|reply| if let Reply::Fits(fits) = reply { fits } else { Vec::new() });
             action::fitting::answered(model, start, fits);
         }
-        (Waiting::Search(text), Ok(Reply::Hits(hits))) => action::find::show_hits(model, &text, hits),
+        (Waiting::Search(text), result) => {
+            let hits = result.map(|reply| if let Reply::Hits(hits) = reply { hits } else { Vec::new() });
+            model.shared.search.borrow_mut().take(&text, hits);
+            model.mark_all();
+        }
+        (Waiting::Reach(of), Ok(Reply::Hits(hits))) => action::find::reached(model, of, hits.into_iter().map(|hit| hit.node).collect()),
+        (Waiting::Reach(of), Err(error)) => {
+            action::find::reached(model, of, Vec::new());
+            model.fail(&error);
+        }
         (_, Ok(_)) => {}
         (_, Err(error)) => model.fail(&error),
     }

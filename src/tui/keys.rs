@@ -250,7 +250,7 @@ pub fn invoke(model: &mut Model, invocation: Invocation, count: Option<u32>) {
 fn closes(scope: Scope, action: Action) -> bool {
     match action {
         Action::Close => true,
-        Action::Stop => matches!(scope, Scope::Prompt | Scope::Confirm),
+        Action::Stop => matches!(scope, Scope::Prompt | Scope::Hits | Scope::Confirm),
         _ => false,
     }
 }

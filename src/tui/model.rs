@@ -11,6 +11,7 @@ use ratatui::layout::Rect;
 use super::action::{Action, Invocation, Scope};
 use super::command_line::CommandLine;
 use super::composer::burst::Burst;
+use super::jumps::Jumps;
 use super::keymap::{Key, Mode, Next, Options, Resolver};
 use super::layout::{self, Arrangement, PaneId, Placed, Slot};
 use super::msg::{Cmd, Now, Tag};
@@ -18,6 +19,7 @@ use super::notices::Notices;
 use super::output::Cursor;
 use super::overlay::Overlay;
 use super::pane::{Cx, PANES, Pane, chat, composer};
+use super::reach::Reach;
 use super::screen::{self, ScreenInfo};
 use super::shared::{Shared, earliest};
 use super::theme::{Facts, Themes};
@@ -90,6 +92,8 @@ pub enum Waiting {
     /// Whether what is to be started fits.
     Fit(super::action::fitting::Start),
     Search(String),
+    /// Where a text stands in a conversation, in content that is not at hand too.
+    Reach(super::reach::Of),
     /// A message: given back to the composer when the host refuses it.
     Sent {
         text: String,
@@ -197,6 +201,10 @@ pub struct Model {
     pub search_line: CommandLine,
     /// Both histories, each line with its sign, oldest first.
     pub history: Vec<String>,
+    /// Where one was.
+    pub jumps: Jumps,
+    /// What a search in a conversation found at the host.
+    pub reach: Reach,
     next_tag: Tag,
     pub cmds: Vec<Cmd>,
 }
@@ -256,6 +264,8 @@ impl Model {
             command_line: CommandLine::new(with_sign(&setup.history, ':')),
             search_line: CommandLine::new(with_sign(&setup.history, '/')),
             history: setup.history,
+            jumps: Jumps::default(),
+            reach: Reach::default(),
             next_tag: 1,
             cmds: Vec::new(),
         };
@@ -421,7 +431,7 @@ impl Model {
         match self.scope() {
             Scope::Command => Mode::Command,
             Scope::Search => Mode::Search,
-            Scope::Insert | Scope::Prompt => Mode::Insert,
+            Scope::Insert | Scope::Prompt | Scope::Hits => Mode::Insert,
             Scope::ComposerVisual => Mode::Visual,
             _ if self.overlays.is_empty() && self.pane(self.shared.focus).is_some_and(Pane::is_visual) => Mode::Visual,
             _ => Mode::Normal,

@@ -36,6 +36,11 @@ pub fn intent(model: &mut Model, intent: Intent) {
         }
         Intent::Open(id, node) => action::conversations::open(model, id, node),
         Intent::Fork { conversation, node, scope, to } => action::graft::forked(model, conversation, node, scope, to),
+        Intent::Found { conversation, node, needle } => action::find::found(model, conversation, node, needle),
+        Intent::Search(text) => {
+            let limit = super::search::MOST;
+            model.ask(Query::Search { text: text.clone(), conversation: None, limit }, Waiting::Search(text));
+        }
         Intent::MakeHead(node) => action::tree::make_head(model, node),
         Intent::Show(node) => show(model, node),
         Intent::Select(node) => {

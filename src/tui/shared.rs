@@ -14,6 +14,7 @@ use super::composer::Composer;
 use super::keymap::{Keymap, show_keys};
 use super::layout::PaneId;
 use super::msg::Now;
+use super::search::Search;
 use super::text::Highlighter;
 use super::theme::{Role, Theme};
 use crate::core::filter::conversations;
@@ -126,6 +127,8 @@ pub struct Revisions {
 pub struct Needle {
     /// As typed; lower case means any case.
     pub text: String,
+    /// In the whole tree of a conversation, not only on the path that is shown.
+    pub whole: bool,
 }
 
 /// Everything that panes share.
@@ -135,6 +138,8 @@ pub struct Shared {
     pub view: View,
     /// In a cell because drawing fills its caches, and drawing reads all the rest.
     pub composer: RefCell<Composer>,
+    /// The search over all messages; in a cell because it is kept while its overlay comes and goes.
+    pub search: RefCell<Search>,
     pub theme: Theme,
     /// Colours code, on a thread of its own.
     pub highlighter: Highlighter,
@@ -168,6 +173,7 @@ impl Shared {
             link: Link::Connecting,
             view: View::default(),
             composer: RefCell::new(composer),
+            search: RefCell::default(),
             theme,
             highlighter,
             keymap,

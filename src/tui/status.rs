@@ -11,6 +11,7 @@ use super::keymap::{Mode, show_keys};
 use super::model::Model;
 use super::output::{Cursor, Shape};
 use super::paint::{Row, clear};
+use super::pane::{chat, tree};
 use super::shared::{Link, model_state};
 use super::text::width::{drawable, width};
 use super::theme::Role;
@@ -222,7 +223,13 @@ fn draw_line(model: &Model, area: Rect, buf: &mut Buffer) -> Option<Cursor> {
     if area.width >= 60 {
         row.text(&format!(" {mode} "), model.shared.style(role)).gap(1);
     }
-    row.text(if typing.find.is_some() { "/" } else { ":" }, model.shared.style(Role::Accent));
+    let whole = model.shared.needle.whole && matches!(typing.find, Some(chat::ID | tree::ID));
+    let sign = match (typing.find.is_some(), whole) {
+        (true, true) => "whole tree /",
+        (true, false) => "/",
+        (false, _) => ":",
+    };
+    row.text(sign, model.shared.style(Role::Accent));
     let line = model.line()?;
     let (shown, column) = line.line().view(row.left());
     let at = Position::new((row.x() + u16::try_from(column).unwrap_or(0)).min(area.right().saturating_sub(1)), area.y);

@@ -5,6 +5,7 @@ use crate::core::Doc;
 use crate::error::{Error, Kind};
 use crate::proto::{Command, Conversation, ConversationId, ConversationRow, ModelRef, NodeId, Opened, Parameters, Role, content_text};
 use crate::tui::arrive;
+use crate::tui::jumps::Place;
 use crate::tui::model::{Model, Waiting};
 use crate::tui::overlay::prompt::{Prompt, Question};
 use crate::tui::pane::{Subject, chat, composer, conversations};
@@ -72,8 +73,40 @@ pub fn begin(model: &mut Model, id: ConversationId, system: Option<String>, para
     }
 }
 
-/// Opens a conversation, at a message when one is named.
+/// Opens a conversation, at a message when one is named. Where one was is remembered.
 pub fn open(model: &mut Model, id: ConversationId, node: Option<NodeId>) {
+    let here = here(model);
+    if let Some(here) = here.filter(|here| here.conversation != id || node.is_some_and(|node| here.node != Some(node))) {
+        model.jumps.leave(here);
+    }
+    go(model, id, node);
+}
+
+/// What is looked at.
+fn here(model: &Model) -> Option<Place> {
+    let view = &model.shared.view;
+    Some(Place { conversation: view.conversation?, node: view.selected.or(view.leaf) })
+}
+
+/// `C-o`, `gi`: through the places where one was.
+pub fn jump(model: &mut Model, times: usize, back: bool) {
+    let mut to = None;
+    for _ in 0..times.min(100) {
+        let here = here(model);
+        let next = if back { model.jumps.back(here) } else { model.jumps.forward() };
+        to = next.or(to);
+        if next.is_none() {
+            break;
+        }
+    }
+    match to {
+        Some(place) => go(model, place.conversation, place.node),
+        None if back => model.say("There is no place before this one."),
+        None => model.say("There is no place after this one."),
+    }
+}
+
+fn go(model: &mut Model, id: ConversationId, node: Option<NodeId>) {
     if model.shared.view.conversation == Some(id) && model.shared.doc().is_some() {
         match node {
             Some(node) => crate::tui::perform::show(model, node),
@@ -147,6 +180,7 @@ pub fn opened(model: &mut Model, opened: Opened, leaf: Option<NodeId>, select: O
         model.focus(chat::ID);
     }
     model.mark_all();
+    super::find::opened(model);
 }
 
 /// What was written in this conversation, as far as it is at hand, to bring back with `Up`.

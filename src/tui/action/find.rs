@@ -1,23 +1,21 @@
 //! Finding: the `/` and `:` lines, the palette, help, and the search over all messages.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{Action, Scope};
 use crate::core::filter;
-use crate::proto::{Query, Role as Speaker, SearchHit};
+use crate::proto::{ConversationId, NodeId, Query};
 use crate::tui::command_line::{self, Candidate, Lists};
 use crate::tui::composer::Edit;
-use crate::tui::format;
 use crate::tui::keys;
 use crate::tui::listing::groups;
 use crate::tui::model::{Model, Typing, Waiting};
 use crate::tui::msg::Cmd;
-use crate::tui::overlay::choose::{Choose, Item};
-use crate::tui::overlay::{help, palette};
-use crate::tui::pane::{Call, Intent, Seek, chat, composer, conversations, models, table};
+use crate::tui::overlay::{self, help, palette};
+use crate::tui::pane::{Call, Intent, Seek, chat, composer, conversations, models, table, tree};
 use crate::tui::perform;
+use crate::tui::reach::{self, Of};
 use crate::tui::text::width::drawable;
-use crate::tui::theme::Role;
 
 /// Lines of `:` and `/` that are remembered.
 const HISTORY: usize = 500;
@@ -70,9 +68,15 @@ pub fn seek(model: &mut Model, seek: Seek, times: usize) {
         return model.say(format!("Nothing was searched for yet ({} searches).", model.shared.key(Scope::Anywhere, Action::Find)));
     }
     let pane = if model.shared.focus == composer::ID { chat::ID } else { model.shared.focus };
+    if model.shared.needle.whole && of_conversation(pane) && seek != Seek::Back {
+        return seek_whole(model, seek, times);
+    }
     let found = model.with_pane(pane, |pane, cx| pane.seek(seek, times, cx)).flatten();
     let Some((outcome, place, count)) = found else { return };
     perform::outcome(model, outcome);
+    if pane == chat::ID && seek != Seek::Back {
+        fetch(model);
+    }
     if seek != Seek::Back {
         let needle = drawable(&model.shared.needle.text).into_owned();
         if count == 0 {
@@ -99,7 +103,8 @@ fn line_changed(model: &mut Model) {
     let Some(pane) = typing.find else { return model.mark_all() };
     let text = model.search_line.text().to_owned();
     look_for(model, pane, &text);
-    if !model.shared.needle.text.is_empty() {
+    // Over branches one goes when the text stands: what is read does not change with each letter.
+    if !model.shared.needle.text.is_empty() && !(model.shared.needle.whole && of_conversation(pane)) {
         let found = model.with_pane(pane, |pane, cx| pane.seek(Seek::Here, 1, cx)).flatten();
         if let Some((outcome, ..)) = found {
             perform::outcome(model, outcome);
@@ -157,6 +162,7 @@ pub fn line(model: &mut Model, call: &Call<'_>) -> bool {
             }
             model.mark_all();
         }
+        Action::FindScope if !command => find_scope(model),
         Action::Accept | Action::Activate => accept_line(model),
         Action::Close | Action::Stop => cancel_line(model),
         _ => return false,
@@ -283,33 +289,149 @@ pub fn open_help(model: &mut Model, topic: Option<&String>) {
     model.push_overlay(overlay);
 }
 
-/// `:search`: all messages of all conversations.
-pub fn search(model: &mut Model, text: &str) {
+/// `Space /`, `:search TEXT`: all messages of all conversations, as one types. The last search is gone on with.
+pub fn search(model: &mut Model, text: Option<&String>) {
     if model.refuse_offline() {
         return;
     }
-    let text = text.trim().to_owned();
-    model.ask(Query::Search { text: text.clone(), conversation: None, limit: 200 }, Waiting::Search(text));
+    {
+        let search = &mut *model.shared.search.borrow_mut();
+        if let Some(text) = text {
+            search.line.open(text.trim());
+        }
+        search.renew();
+    }
+    model.push_overlay(overlay::search::boxed());
 }
 
-/// The hits, to choose one from.
-pub fn show_hits(model: &mut Model, text: &str, hits: Vec<SearchHit>) {
-    if hits.is_empty() {
-        return model.say(format!("No message holds {}.", drawable(text)));
+/// A hit was chosen: it is shown on its branch, the text in it marked.
+pub fn found(model: &mut Model, conversation: ConversationId, node: NodeId, needle: String) {
+    if !needle.is_empty() {
+        model.shared.needle.text = needle;
+        model.shared.needle.whole = false;
+        model.reach.again = true;
     }
-    let count = format::plural(hits.len() as u64, "message");
-    let items = hits
-        .into_iter()
-        .map(|hit| {
-            let snippet = hit.snippet.replace(['\u{e000}', '\u{e001}'], "").replace('\n', " ");
-            let title = if hit.title.trim().is_empty() { "untitled".to_owned() } else { hit.title.clone() };
-            let when = format::clock(hit.created, model.shared.now.wall, &model.shared.zone);
-            let note = format!("{} · {when}", crate::sanitise::cut(&title, 24));
-            let mut item = Item::new(snippet.trim(), note, move || Intent::Open(hit.conversation, Some(hit.node)));
-            item.glyph = if hit.role == Speaker::User { ("›", Role::User) } else { ("‹", Role::Assistant) };
-            item
-        })
-        .collect();
-    text.clone_into(&mut model.shared.needle.text);
-    model.push_overlay(Box::new(Choose::new(format!("{count} with {}", drawable(text)), items, 0)));
+    super::conversations::open(model, conversation, Some(node));
+    if model.shared.doc().is_some() {
+        opened(model);
+    }
+}
+
+/// The conversation of a hit is here: the hit is brought into view.
+pub fn opened(model: &mut Model) {
+    if std::mem::take(&mut model.reach.again) {
+        let found = model.with_pane(chat::ID, |pane, cx| pane.seek(Seek::Here, 1, cx)).flatten();
+        if let Some((outcome, ..)) = found {
+            perform::outcome(model, outcome);
+        }
+    }
+}
+
+// --- beyond what is at hand ---------------------------------------------------------------------------------------------------
+
+/// `C-t` in the line, `g/`: the whole tree, or only the path.
+pub fn find_scope(model: &mut Model) {
+    let whole = !model.shared.needle.whole;
+    model.shared.needle.whole = whole;
+    model.say(if whole { "Searches go through the whole tree of the conversation." } else { "Searches go along the path that is shown." });
+    if model.typing.is_some() {
+        line_changed(model);
+    }
+    model.mark_all();
+}
+
+/// Whether a pane shows messages of the conversation.
+fn of_conversation(pane: &str) -> bool {
+    pane == chat::ID || pane == tree::ID
+}
+
+/// What the host says of where the needle stands in the shown conversation. `None`: it was asked just now, or cannot be.
+fn reach(model: &mut Model, step: Option<(Seek, usize)>) -> Option<Vec<NodeId>> {
+    let conversation = model.shared.view.conversation?;
+    let nodes = model.shared.doc()?.nodes().len();
+    let needle = model.shared.needle.text.clone();
+    let of = Of { conversation, needle, nodes };
+    if let Some(hits) = model.reach.hits(&of) {
+        return Some(hits.to_vec());
+    }
+    if of.needle.chars().count() < 2 || !model.shared.is_up() {
+        return Some(Vec::new());
+    }
+    model.reach.step = step;
+    if model.reach.ask(&of) {
+        let text = format!("\"{}\"", of.needle.replace('"', " "));
+        model.ask(Query::Search { text, conversation: Some(conversation), limit: reach::MOST }, Waiting::Reach(of));
+    }
+    None
+}
+
+/// The host said where it stands.
+pub fn reached(model: &mut Model, of: Of, hits: Vec<NodeId>) {
+    // In the order of the conversation.
+    let place: HashMap<NodeId, usize> =
+        model.shared.doc().map(|doc| doc.nodes().iter().enumerate().map(|(at, node)| (node.id, at)).collect()).unwrap_or_default();
+    let mut hits: Vec<NodeId> = hits.into_iter().filter(|id| place.contains_key(id)).collect();
+    hits.sort_by_key(|id| place.get(id).copied());
+    hits.dedup();
+    model.reach.take(of, hits);
+    match model.reach.step.take() {
+        Some((seek, times)) if model.shared.needle.whole => seek_whole(model, seek, times),
+        _ => fetch(model),
+    }
+}
+
+/// Asks for the content of messages of the path in which it stands and that are not at hand.
+fn fetch(model: &mut Model) {
+    let (Some(doc), Some(leaf)) = (model.shared.doc(), model.shared.view.leaf) else { return };
+    let path = doc.path(leaf);
+    let lacks = |id: &NodeId| doc.content(*id).is_none() && doc.node(*id).is_some_and(|node| node.bytes > 0);
+    if !path.iter().any(lacks) {
+        return;
+    }
+    let missing: HashSet<NodeId> = path.iter().filter(|id| lacks(id)).copied().collect();
+    let Some(hits) = reach(model, None) else { return };
+    let wanted: Vec<NodeId> = hits.into_iter().filter(|id| missing.contains(id)).take(reach::FETCHED).collect();
+    if !wanted.is_empty() && !std::mem::replace(&mut model.reach.fetching, true) {
+        perform::intent(model, Intent::Contents(wanted));
+    }
+}
+
+/// Content came: hits in it count too.
+pub fn loaded(model: &mut Model) {
+    if std::mem::take(&mut model.reach.fetching) && !model.shared.needle.text.is_empty() && !model.shared.needle.whole {
+        let found = model.with_pane(chat::ID, |pane, cx| pane.seek(Seek::Here, 1, cx)).flatten();
+        if let Some((outcome, place, count)) = found.filter(|(.., count)| *count > 0) {
+            perform::outcome(model, outcome);
+            let needle = drawable(&model.shared.needle.text).into_owned();
+            model.say(format!("/{needle}  {place} of {count}"));
+        }
+        fetch(model);
+    }
+}
+
+/// From hit to hit over all branches: the path goes along.
+fn seek_whole(model: &mut Model, seek: Seek, times: usize) {
+    let Some(hits) = reach(model, Some((seek, times))) else { return model.say("Looking through the whole tree…") };
+    let needle = drawable(&model.shared.needle.text).into_owned();
+    if hits.is_empty() {
+        let key = model.shared.key(Scope::Anywhere, Action::Search);
+        return model.say(format!("{needle} is nowhere in this conversation ({key} searches everything)."));
+    }
+    let Some(doc) = model.shared.doc() else { return };
+    let here = model.shared.target().and_then(|node| doc.nodes().iter().position(|other| other.id == node.id)).unwrap_or(0);
+    let place: Vec<usize> = {
+        let wanted: HashSet<NodeId> = hits.iter().copied().collect();
+        doc.nodes().iter().enumerate().filter(|(_, node)| wanted.contains(&node.id)).map(|(at, _)| at).collect()
+    };
+    let many = place.len();
+    let at = match seek {
+        Seek::Here | Seek::Back => place.iter().position(|at| *at >= here).unwrap_or(0),
+        Seek::Next => (place.iter().position(|at| *at > here).unwrap_or(0) + times - 1) % many,
+        Seek::Previous => (place.iter().rposition(|at| *at < here).unwrap_or(many - 1) + many * times - (times - 1)) % many,
+    };
+    let Some(node) = hits.get(at).copied() else { return };
+    perform::show(model, node);
+    model.reach.again = true;
+    opened(model);
+    model.say(format!("/{needle}  {}/{many} in the whole tree", at + 1));
 }

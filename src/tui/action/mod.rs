@@ -43,6 +43,8 @@ pub enum Scope {
     Overlay,
     /// An overlay with a line to type into: palette, chooser.
     Prompt,
+    /// The search over all messages.
+    Hits,
     /// A question that is answered by yes or no.
     Confirm,
     /// An editor of settings.
@@ -77,6 +79,7 @@ impl Scope {
         Self::List,
         Self::Overlay,
         Self::Prompt,
+        Self::Hits,
         Self::Confirm,
         Self::Form,
         Self::Welcome,
@@ -103,6 +106,7 @@ impl Scope {
             Self::List => "list",
             Self::Overlay => "overlay",
             Self::Prompt => "prompt",
+            Self::Hits => "hits",
             Self::Confirm => "confirm",
             Self::Form => "form",
             Self::Welcome => "welcome",
@@ -130,6 +134,7 @@ impl Scope {
             Self::List => &[Self::List, Self::Anywhere, Self::AnyMode],
             Self::Overlay => &[Self::Overlay, Self::List, Self::Anywhere, Self::AnyMode],
             Self::Prompt => &[Self::Prompt, Self::AnyMode],
+            Self::Hits => &[Self::Hits, Self::Prompt, Self::AnyMode],
             Self::Confirm => &[Self::Confirm, Self::AnyMode],
             Self::Form => &[Self::Form, Self::Overlay, Self::List, Self::Anywhere, Self::AnyMode],
             Self::Welcome => &[Self::Welcome, Self::Anywhere, Self::AnyMode],
@@ -151,7 +156,7 @@ impl Scope {
     /// Whether a printable key that is not bound here is text.
     #[must_use]
     pub fn types(self) -> bool {
-        matches!(self, Self::Prompt | Self::Insert | Self::Command | Self::Search)
+        matches!(self, Self::Prompt | Self::Hits | Self::Insert | Self::Command | Self::Search)
     }
 }
 
@@ -386,6 +391,6 @@ mod tests {
         let usage = |action: Action| action.info().unwrap().usage();
         assert_eq!(usage(Action::Set), "set [PARAMETER] [VALUE]");
         assert_eq!(usage(Action::ModelStart), "model start [MODEL]");
-        assert_eq!(Invocation::new(Action::Search).missing().map(|a| a.name), Some("text"));
+        assert_eq!(Invocation::new(Action::Open).missing().map(|a| a.name), Some("conversation"));
     }
 }

@@ -210,7 +210,10 @@ actions! {
     Find "find" Anywhere [] (text: Takes::Text, free) "Search in this pane";
     FindNext "find-next" Anywhere [] () "Go to the next match (count)";
     FindPrevious "find-previous" Anywhere [] () "Go to the previous match (count)";
-    Search "search" Anywhere [] (text: Takes::Text, needed) "Search all messages of all conversations";
+    FindScope "find-scope" Anywhere [] () "Search in the whole tree of the conversation; again, the path";
+    Search "search" Anywhere [] (text: Takes::Text, free) "Search all messages of all conversations";
+    JumpBack "jump-back" AnyMode [] () "Go back to where you were (count)";
+    JumpForward "jump-forward" AnyMode [] () "Go forth again (count)";
     Palette "palette" AnyMode [] () "Find any action, conversation or model";
     CommandLine "command-line" Anywhere [] () "Type a command";
     Help "help" AnyMode [] (topic: Takes::Topic, free) "Help for here, or on a topic";

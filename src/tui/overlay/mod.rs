@@ -19,6 +19,7 @@ pub mod palette;
 pub mod piped;
 pub mod prompt;
 pub mod reactions;
+pub mod search;
 pub mod settings;
 pub mod which_key;
 pub mod work;

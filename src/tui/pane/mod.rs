@@ -95,6 +95,14 @@ pub enum Intent {
         scope: crate::proto::Scope,
         to: ConversationId,
     },
+    /// Opens a conversation at a message that a search found, in which this text stands.
+    Found {
+        conversation: ConversationId,
+        node: NodeId,
+        needle: String,
+    },
+    /// Searches all messages.
+    Search(String),
     /// Makes the leaf below this message HEAD and shows it.
     MakeHead(NodeId),
     /// Shows the path that leads through this message, and selects it.

@@ -4,6 +4,7 @@ mod bytes;
 mod keeping;
 mod panes;
 mod properties;
+mod search;
 mod settings;
 mod talking;
 mod ways;

@@ -161,7 +161,7 @@ fn searching_in_the_chat_goes_from_hit_to_hit() {
 #[test]
 fn searching_everything_leads_to_the_hit_on_its_branch() {
     let mut bench = Bench::full(100, 30);
-    bench.keys("<Esc>:search simple<Enter>");
+    bench.keys("<Esc>:search simple<Enter>").frame();
     let tag = bench.asked(|q| matches!(q, Query::Search { text, .. } if text == "simple")).unwrap();
     let hit = SearchHit {
         conversation: conversation(1),

@@ -66,7 +66,8 @@ impl Chat {
         if count == 0 {
             return (Outcome::done(), 0, 0);
         }
-        let begin = self.find.began.and_then(|id| self.path.iter().position(|other| *other == id)).unwrap_or(0);
+        let begin =
+            self.find.began.or(cx.target().map(|n| n.id)).and_then(|id| self.path.iter().position(|other| *other == id)).unwrap_or(0);
         let here = match (self.find.at, seek) {
             // The newest hit at or before where one reads: answers are read from the end.
             (None, _) => self.find.hits.iter().rposition(|(item, _)| *item <= begin).unwrap_or(count - 1),
