@@ -9,6 +9,7 @@ mod key;
 mod paths;
 pub mod presets;
 mod read;
+pub mod templates;
 
 #[cfg(test)]
 mod tests;

@@ -100,6 +100,12 @@ impl Paths {
         self.config.join("themes")
     }
 
+    /// Templates of messages and conversations.
+    #[must_use]
+    pub fn templates(&self) -> PathBuf {
+        self.config.join("templates")
+    }
+
     #[must_use]
     pub fn database(&self) -> PathBuf {
         self.data.join("arbour.db")

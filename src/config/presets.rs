@@ -202,7 +202,7 @@ impl Reader<'_> {
 }
 
 /// A value as JSON; `None` for what JSON does not have.
-fn json(value: &Value) -> Option<serde_json::Value> {
+pub(super) fn json(value: &Value) -> Option<serde_json::Value> {
     Some(match value {
         Value::Text(text) => text.as_str().into(),
         Value::Integer(number) => (*number).into(),
@@ -257,7 +257,7 @@ pub fn write(presets: &[Preset]) -> String {
 }
 
 /// TOML knows no null, which a schema may hold: objects go as the text of their JSON.
-fn toml_value(value: &serde_json::Value) -> toml::Value {
+pub(super) fn toml_value(value: &serde_json::Value) -> toml::Value {
     match value {
         serde_json::Value::Bool(flag) => toml::Value::Boolean(*flag),
         serde_json::Value::Number(number) => match (number.as_i64(), number.as_f64()) {
