@@ -6,11 +6,14 @@
 //!
 //! - [`remote`]: WebSocket over a Unix socket or TCP. [`local`]: a host in this process, through the same frames.
 //! - [`start`]: the host of this user's data folder, started when none runs. [`attach`]: files that go to it with a message.
+//!   [`folder`]: all of a folder.
 //!
 //! A client that wants the deltas of a conversation posts `View` first and asks `Open` second: what comes between is then in the
 //! opened conversation.
 
 pub mod attach;
+pub mod folder;
+mod ignore;
 mod link;
 pub mod local;
 pub mod remote;
