@@ -13,7 +13,9 @@ use super::text::width::drawable;
 use super::theme::Role;
 use crate::core::Touched;
 use crate::error::Result;
-use crate::proto::{Ack, Command, ConversationId, DownloadState, Event, EventKind, Level, NodeId, Query, Reply, RequestPreview, Snapshot};
+use crate::proto::{
+    Ack, Command, Content, ConversationId, DownloadState, Event, EventKind, Level, NodeId, Query, Reply, RequestPreview, Snapshot,
+};
 
 /// A host was reached for the first time.
 pub fn attached(model: &mut Model, snapshot: Snapshot) {
@@ -29,6 +31,11 @@ pub fn attached(model: &mut Model, snapshot: Snapshot) {
             if let Some(draft) = model.shared.replica.settings.get("draft").and_then(|v| v.as_str()).map(str::to_owned) {
                 action::talk::fill(model, &draft);
                 model.draft.saved = draft;
+            }
+            let attached = model.shared.replica.settings.get("draft_attached").cloned();
+            if let Some(parts) = attached.and_then(|value| serde_json::from_value::<Content>(value).ok()) {
+                model.draft.attached.clone_from(&parts);
+                model.shared.attached.restore(parts);
             }
         }
     }
@@ -51,6 +58,7 @@ pub fn restored(model: &mut Model, snapshot: Snapshot) {
         model.shared.replica.docs.insert(id, doc);
         open(model, id, leaf, select);
     }
+    action::attach::go_on(model);
     refresh_all(model);
     model.say("The link to the host stands again.");
 }
@@ -230,10 +238,11 @@ fn notice(model: &mut Model, event: &Event) {
 pub fn ack(model: &mut Model, tag: Tag, result: Result<Ack>) {
     let Some(waiting) = model.waiting.remove(&tag) else { return };
     match (waiting, result) {
-        (Waiting::Sent { text }, Err(error)) => {
-            let empty = model.shared.composer.borrow().is_empty();
+        (Waiting::Sent { text, attached }, Err(error)) => {
+            let empty = model.shared.composer.borrow().is_empty() && model.shared.attached.is_empty();
             if empty {
                 action::talk::fill(model, &text);
+                model.shared.attached.restore(attached);
                 action::talk::draft_changed(model);
             }
             model.shared.view.awaited = None;
@@ -244,6 +253,7 @@ pub fn ack(model: &mut Model, tag: Tag, result: Result<Ack>) {
             action::tools::refused(model, node, results);
             model.fail(&error);
         }
+        (Waiting::Piece(chip), result) => action::attach::arrived(model, chip, result),
         (Waiting::OpenFile, Ok(Ack::Model(reference))) => perform::intent(model, super::pane::Intent::Choose(reference)),
         (Waiting::Undone { redo }, Ok(Ack::Undone(undone))) => action::keep::undone(model, redo, &undone),
         (Waiting::Go { said, conversation, node }, Ok(_)) => action::tree::go(model, said, conversation, node),
@@ -301,6 +311,7 @@ pub fn reply(model: &mut Model, tag: Tag, result: Result<Reply>) {
             perform::outcome(model, chat.unwrap_or_default());
             action::find::loaded(model);
         }
+        (Waiting::Expand(chip), Ok(Reply::Blob { total, data })) => action::attach::expanded(model, chip, total, data),
         (Waiting::Request, Ok(Reply::Request(preview))) => {
             let page = request_page(&preview);
             model.push_overlay(Box::new(page));

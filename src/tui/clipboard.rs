@@ -140,7 +140,7 @@ impl Desktop {
         #[cfg(feature = "clipboard")]
         {
             let (done, answer) = tokio::sync::oneshot::channel();
-            self.jobs.as_ref()?.send(native::Job { text, done }).ok()?;
+            self.jobs.as_ref()?.send(native::Job::Put { text, done }).ok()?;
             Some(answer.await.unwrap_or_else(|_| Err("the clipboard's thread has ended.".to_owned())))
         }
         #[cfg(not(feature = "clipboard"))]
@@ -148,6 +148,18 @@ impl Desktop {
             drop(text);
             None
         }
+    }
+
+    /// The text that it holds. `None`: there is none.
+    pub async fn text(&self) -> Option<Result<String, String>> {
+        #[cfg(feature = "clipboard")]
+        {
+            let (done, answer) = tokio::sync::oneshot::channel();
+            self.jobs.as_ref()?.send(native::Job::Get { done }).ok()?;
+            Some(answer.await.unwrap_or_else(|_| Err("the clipboard's thread has ended.".to_owned())))
+        }
+        #[cfg(not(feature = "clipboard"))]
+        None
     }
 }
 
@@ -157,9 +169,9 @@ mod native {
 
     use tokio::sync::oneshot;
 
-    pub(super) struct Job {
-        pub text: String,
-        pub done: oneshot::Sender<Result<(), String>>,
+    pub(super) enum Job {
+        Put { text: String, done: oneshot::Sender<Result<(), String>> },
+        Get { done: oneshot::Sender<Result<String, String>> },
     }
 
     /// On X11 and Wayland whoever copied must stay to hand the text out: the thread lives as long as the screen.
@@ -167,19 +179,29 @@ mod native {
         let (jobs, queue) = channel::<Job>();
         std::thread::spawn(move || {
             let mut clipboard: Option<arboard::Clipboard> = None;
-            for Job { text, done } in queue {
-                let put = || -> Result<(), arboard::Error> {
-                    let board = match &mut clipboard {
-                        Some(board) => board,
-                        None => clipboard.insert(arboard::Clipboard::new()?),
-                    };
-                    board.set_text(text)
-                };
+            for job in queue {
                 // A screen that is gone does not wait for the answer.
-                let _ = done.send(put().map_err(|e| format!("the desktop's clipboard refused it ({e}).")));
+                match job {
+                    Job::Put { text, done } => {
+                        let put = open(&mut clipboard).and_then(|board| board.set_text(text));
+                        let _ = done.send(put.map_err(|e| format!("the desktop's clipboard refused it ({e}).")));
+                    }
+                    Job::Get { done } => {
+                        let got = open(&mut clipboard).and_then(arboard::Clipboard::get_text);
+                        let _ =
+                            done.send(got.map_err(|e| format!("the desktop's clipboard says: {}", crate::error::harmless(&e.to_string()))));
+                    }
+                }
             }
         });
         jobs
+    }
+
+    fn open(clipboard: &mut Option<arboard::Clipboard>) -> Result<&mut arboard::Clipboard, arboard::Error> {
+        match clipboard {
+            Some(board) => Ok(board),
+            None => Ok(clipboard.insert(arboard::Clipboard::new()?)),
+        }
     }
 }
 

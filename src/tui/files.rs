@@ -86,8 +86,7 @@ pub(super) fn write_history(path: &Path, lines: &[String]) -> std::io::Result<()
 pub(super) async fn edit(text: &str, extension: &str) -> Result<String> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    let editor = ["VISUAL", "EDITOR"].iter().filter_map(|name| std::env::var(name).ok()).find(|v| !v.trim().is_empty());
-    let editor = editor.unwrap_or_else(|| "vi".to_owned());
+    let editor = editor();
     let name = format!("arbour-{}.{extension}", uuid::Uuid::new_v4().simple());
     let path = std::env::temp_dir().join(name);
     let broken = |cause: std::io::Error| {
@@ -96,15 +95,38 @@ pub(super) async fn edit(text: &str, extension: &str) -> Result<String> {
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(broken)?;
     file.write_all(text.as_bytes()).map_err(broken)?;
     drop(file);
-    // Through the shell, since people write options into EDITOR.
-    let status = tokio::process::Command::new("sh").arg("-c").arg(format!("{editor} \"$1\"")).arg("sh").arg(&path).status().await;
+    let status = run(&editor, &path).await;
     let read = std::fs::read_to_string(&path);
     let _ = std::fs::remove_file(&path);
-    let shown = crate::error::harmless(&editor);
+    status.map_err(|error| kept(error, "the text stays as it was"))?;
+    read.map_err(broken)
+}
+
+/// Opens it on a file itself.
+pub(super) async fn edit_file(path: &Path) -> Result<()> {
+    run(&editor(), path).await.map_err(|error| kept(error, "the file may be as it was"))
+}
+
+fn editor() -> String {
+    let editor = ["VISUAL", "EDITOR"].iter().filter_map(|name| std::env::var(name).ok()).find(|v| !v.trim().is_empty());
+    editor.unwrap_or_else(|| "vi".to_owned())
+}
+
+fn kept(mut error: Error, what: &str) -> Error {
+    error.message = format!("{}, so {what}.", error.message.trim_end_matches('.'));
+    error
+}
+
+async fn run(editor: &str, path: &Path) -> Result<()> {
+    // Through the shell, since people write options into EDITOR.
+    let status = tokio::process::Command::new("sh").arg("-c").arg(format!("{editor} \"$1\"")).arg("sh").arg(path).status().await;
+    let shown = crate::error::harmless(editor);
     match status {
-        Ok(status) if status.success() => read.map_err(broken),
-        Ok(status) => Err(Error::new(Kind::File, format!("The editor `{shown}` ended with {status}, so the text stays as it was."))
-            .hint("Set EDITOR to an editor that is installed.")),
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => {
+            Err(Error::new(Kind::File, format!("The editor `{shown}` ended with {status}."))
+                .hint("Set EDITOR to an editor that is installed."))
+        }
         Err(cause) => Err(Error::new(Kind::File, format!("The editor `{shown}` could not be started.")).hint("Set EDITOR.").cause(cause)),
     }
 }

@@ -280,6 +280,27 @@ impl Bench {
         posted
     }
 
+    /// Fetches what the composer wants from files, with templates in this folder, until it wants nothing more.
+    pub fn errands(&mut self, templates: &std::path::Path) -> &mut Self {
+        let desk = super::errand::Desk { templates: templates.to_owned() };
+        while let Some(at) = self.cmds.iter().position(|cmd| matches!(cmd, Cmd::Errand(_))) {
+            if let Cmd::Errand(errand) = self.cmds.remove(at) {
+                self.msg(desk.run(errand));
+            }
+        }
+        self
+    }
+
+    /// The host takes everything that is brought to it.
+    pub fn take_pieces(&mut self) -> &mut Self {
+        while let Some(at) = self.cmds.iter().position(|cmd| matches!(cmd, Cmd::Post { command: Command::PutBlob { .. }, .. })) {
+            if let Cmd::Post { tag, command: Command::PutBlob { offset, data, .. } } = self.cmds.remove(at) {
+                self.msg(Msg::Ack { tag, result: Ok(Ack::Blob { have: offset + data.len() as u64 }) });
+            }
+        }
+        self
+    }
+
     pub fn wait(&mut self, ms: u64) -> &mut Self {
         self.now.mono += Duration::from_millis(ms);
         self.now.wall += ms as i64;

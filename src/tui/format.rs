@@ -20,6 +20,16 @@ pub fn bytes(n: u64) -> String {
     if unit >= 3 && value < 99.95 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
 }
 
+/// The size of a file: `33 B`, `4.1 kB`, `4.9 MB`.
+#[must_use]
+pub fn file_size(n: u64) -> String {
+    match n {
+        0..1000 => format!("{n} B"),
+        1000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
+        _ => format!("{:.1} MB", n as f64 / 1e6),
+    }
+}
+
 /// Memory in binary units, for one unit of both: `11.2/24 G`.
 #[must_use]
 pub fn used_of(used: u64, total: u64) -> String {

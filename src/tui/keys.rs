@@ -173,6 +173,9 @@ fn typed(model: &mut Model, text: &str) {
         let outcome = model.shared.composer.borrow_mut().type_char(c);
         action::talk::edited(model, outcome);
     }
+    if text.ends_with(char::is_whitespace) {
+        action::attach::look(model);
+    }
 }
 
 /// Something was pasted: it goes where text is typed, else into the composer.
@@ -191,8 +194,12 @@ pub fn paste(model: &mut Model, text: &str) {
     if !model.scope_is_composer() {
         action::talk::write(model);
     }
+    if action::attach::paste(model, text) {
+        return;
+    }
     let outcome = model.shared.composer.borrow_mut().paste(text);
     action::talk::edited(model, outcome);
+    action::attach::look(model);
 }
 
 /// Does something with the overlay on top.

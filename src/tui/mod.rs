@@ -5,9 +5,11 @@
 
 pub mod action;
 mod arrive;
+pub mod attached;
 pub mod clipboard;
 pub mod command_line;
 pub mod composer;
+pub mod errand;
 mod files;
 #[cfg(test)]
 mod fixture;
@@ -33,6 +35,7 @@ pub mod run;
 pub mod screen;
 pub mod search;
 pub mod shared;
+mod signals;
 pub mod spark;
 mod status;
 pub mod terminal;
@@ -150,6 +153,7 @@ pub async fn run(options: Options) -> Result<()> {
         way: clipboard::Way::choose(config.osc52, var),
         desktop: clipboard::Desktop::find(var),
         history: Some(history_file),
+        desk: errand::Desk { templates: options.paths.templates() },
         remote: ["SSH_CONNECTION", "SSH_TTY", "MOSH_IP"].iter().any(|name| var(name).is_some()),
         signals: run::Signals::listen(),
         coloured,

@@ -24,7 +24,7 @@ use super::screen::{self, ScreenInfo};
 use super::shared::{Shared, earliest};
 use super::theme::{Facts, Themes};
 use crate::config::document::Source;
-use crate::proto::{Command, ConversationId, IdGen, Level, ModelRef, NodeId, Query};
+use crate::proto::{Command, Content, ConversationId, IdGen, Level, ModelRef, NodeId, Query};
 
 /// What must be drawn again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,7 +97,13 @@ pub enum Waiting {
     /// A message: given back to the composer when the host refuses it.
     Sent {
         text: String,
+        /// What went along with it.
+        attached: Content,
     },
+    /// A piece of an attachment on its way.
+    Piece(u64),
+    /// The text of an attachment, to be put into the composer in its place.
+    Expand(u64),
     /// The model that a file becomes is chosen.
     OpenFile,
 }
@@ -125,6 +131,8 @@ pub struct Pending {
 #[derive(Debug, Default)]
 pub struct Draft {
     pub saved: String,
+    /// The attachments that the host has of it.
+    pub attached: Content,
     /// When it was changed last and not saved yet.
     pub changed: Option<Duration>,
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crossterm::event::KeyEvent;
 
 use super::clipboard;
+use super::errand::{Errand, Found};
 use super::pipe::Piped;
 use crate::error::{Error, Result};
 use crate::proto::{Ack, Command, Event, Preset, Query, Reply, Snapshot, UnixMs};
@@ -58,6 +59,13 @@ pub enum Msg {
         purpose: Purpose,
         result: Result<String>,
     },
+    /// A template's file was closed in the editor.
+    EditedFile {
+        path: PathBuf,
+        result: Result<()>,
+    },
+    /// What the desktop's clipboard holds; `None`: there is none that can be read.
+    Clipboard(Option<std::result::Result<String, String>>),
     Copied(clipboard::Report),
     Saved(Result<PathBuf>),
     /// What was to be saved would replace a file: so large, changed then.
@@ -71,6 +79,8 @@ pub enum Msg {
     Piped(Result<Piped>),
     /// A file of presets was read, or all that is wrong with it.
     Presets(std::result::Result<Vec<Preset>, Vec<Error>>),
+    /// What the composer's errands came back with.
+    Found(Found),
     /// Code that was drawn plain has its colours now.
     Coloured,
     /// Back from a suspension.
@@ -121,6 +131,9 @@ pub enum Cmd {
         text: String,
         extension: String,
     },
+    /// Opens a file itself in `$EDITOR`.
+    EditFile(PathBuf),
+    ReadClipboard,
     /// Writes a file; over one that is there only with `over`.
     Save {
         path: PathBuf,
@@ -136,6 +149,8 @@ pub enum Cmd {
     EndPipe,
     /// Reads a file of presets.
     ReadPresets(PathBuf),
+    /// Reads or writes files for the composer.
+    Errand(Errand),
     /// Remembers the lines of `:` and `/`.
     History(Vec<String>),
     Suspend,

@@ -85,6 +85,10 @@ pub fn intent(model: &mut Model, intent: Intent) {
         Intent::SavePreset { preset, was } => action::settings::saved(model, *preset, was),
         Intent::ImportPresets(saves) => action::settings::import_all(model, saves),
         Intent::AskOverlay(query) => model.ask(query, Waiting::Overlay),
+        Intent::Insert(text) => action::templates::insert(model, &text),
+        Intent::EditFile(path) => action::templates::edit(model, &path),
+        Intent::Begin(beginning) => action::templates::begun(model, *beginning),
+        Intent::TakeFolder(take) => action::attach::offered(model, take),
         Intent::Quit(leave) => action::app::leave(model, leave),
     }
 }

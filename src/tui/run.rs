@@ -21,12 +21,14 @@ use tokio::task::JoinSet;
 
 use super::action::settings;
 use super::clipboard::{self, Desktop, Report};
+use super::errand::Desk;
 use super::files;
 use super::frame::{Cause, FrameLimiter};
 use super::model::Model;
 use super::msg::{Cmd, Leave, Msg, Now, Tag};
 use super::output::Output;
 use super::pipe;
+pub use super::signals::Signals;
 use super::update::{after_view, update};
 use super::view::view;
 use crate::client::{Client, Incoming};
@@ -132,58 +134,12 @@ pub struct Wiring {
     pub desktop: Desktop,
     /// Where lines of `:` and `/` are kept.
     pub history: Option<PathBuf>,
+    pub desk: Desk,
     /// The terminal is at the other end of a link.
     pub remote: bool,
     pub signals: Signals,
     /// Told when code was coloured that was drawn plain.
     pub coloured: Arc<Notify>,
-}
-
-/// Signals that concern a screen.
-pub struct Signals {
-    terminate: Option<tokio::signal::unix::Signal>,
-    hangup: Option<tokio::signal::unix::Signal>,
-    interrupt: Option<tokio::signal::unix::Signal>,
-    resumed: Option<tokio::signal::unix::Signal>,
-}
-
-impl Signals {
-    /// Begins to listen. What cannot be listened to is left to the system.
-    #[must_use]
-    pub fn listen() -> Self {
-        use tokio::signal::unix::{SignalKind, signal};
-        Self {
-            terminate: signal(SignalKind::terminate()).ok(),
-            hangup: signal(SignalKind::hangup()).ok(),
-            interrupt: signal(SignalKind::interrupt()).ok(),
-            resumed: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw())).ok(),
-        }
-    }
-
-    /// None at all, for tests.
-    #[must_use]
-    pub fn none() -> Self {
-        Self { terminate: None, hangup: None, interrupt: None, resumed: None }
-    }
-
-    async fn next(&mut self) -> Msg {
-        async fn one(signal: &mut Option<tokio::signal::unix::Signal>) {
-            match signal {
-                Some(signal) => {
-                    if signal.recv().await.is_none() {
-                        std::future::pending::<()>().await;
-                    }
-                }
-                None => std::future::pending().await,
-            }
-        }
-        tokio::select! {
-            () = one(&mut self.terminate) => Msg::Terminated,
-            () = one(&mut self.hangup) => Msg::Terminated,
-            () = one(&mut self.interrupt) => Msg::Terminated,
-            () = one(&mut self.resumed) => Msg::Resumed,
-        }
-    }
 }
 
 /// Figures of one session, for the log and for tests.
@@ -214,6 +170,7 @@ struct Loop<S: Screen> {
     way: clipboard::Way,
     desktop: Arc<Desktop>,
     history: Option<PathBuf>,
+    desk: Desk,
     signals: Signals,
     coloured: Arc<Notify>,
     began: Instant,
@@ -246,6 +203,7 @@ pub async fn run<S: Screen>(model: Model, screen: S, wiring: Wiring) -> Result<S
         way: wiring.way,
         desktop: Arc::new(wiring.desktop),
         history: wiring.history,
+        desk: wiring.desk,
         signals: wiring.signals,
         coloured: wiring.coloured,
         began,
@@ -519,6 +477,13 @@ impl<S: Screen> Loop<S> {
                 let read = tokio::task::spawn_blocking(move || settings::read_file(&path)).await;
                 Msg::Presets(read.unwrap_or_else(|e| Err(vec![Error::new(Kind::Internal, "Reading was broken off.").cause(e)])))
             })),
+            Cmd::Errand(errand) => {
+                let desk = self.desk.clone();
+                drop(self.job(async move {
+                    let done = tokio::task::spawn_blocking(move || desk.run(errand)).await;
+                    done.unwrap_or_else(|e| Msg::Saved(Err(Error::new(Kind::Internal, "Reading files was broken off.").cause(e))))
+                }));
+            }
             Cmd::History(lines) => {
                 if let Some(path) = self.history.clone() {
                     // A history that cannot be written is not worth a word.
@@ -526,15 +491,16 @@ impl<S: Screen> Loop<S> {
                 }
             }
             Cmd::Edit { purpose, text, extension } => {
-                // The reader must be gone, or it would eat the editor's keys.
-                self.input = None;
-                self.screen.release();
-                let result = files::edit(&text, &extension).await;
-                self.screen.take()?;
-                self.input = Some(self.screen.input());
-                self.output.invalidate();
-                self.resized();
+                let result = self.in_editor(files::edit(&text, &extension)).await?;
                 return Box::pin(self.take(Msg::Edited { purpose, result }, Cause::Input)).await;
+            }
+            Cmd::EditFile(path) => {
+                let result = self.in_editor(files::edit_file(&path)).await?;
+                return Box::pin(self.take(Msg::EditedFile { path, result }, Cause::Input)).await;
+            }
+            Cmd::ReadClipboard => {
+                let desktop = Arc::clone(&self.desktop);
+                drop(self.job(async move { Msg::Clipboard(desktop.text().await) }));
             }
             Cmd::Suspend => {
                 self.input = None;
@@ -559,6 +525,19 @@ impl<S: Screen> Loop<S> {
             Cmd::Quit(leave) => self.leave = Some(leave),
         }
         Ok(())
+    }
+
+    /// Gives the terminal to an editor for as long as it runs.
+    async fn in_editor<T>(&mut self, editor: impl Future<Output = Result<T>>) -> Result<Result<T>> {
+        // The reader must be gone, or it would eat the editor's keys.
+        self.input = None;
+        self.screen.release();
+        let result = editor.await;
+        self.screen.take()?;
+        self.input = Some(self.screen.input());
+        self.output.invalidate();
+        self.resized();
+        Ok(result)
     }
 
     /// The size may have changed while nobody read events.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::action::{Action, Scope};
+use super::attached::Attached;
 use super::composer::Composer;
 use super::keymap::{Keymap, show_keys};
 use super::layout::PaneId;
@@ -140,6 +141,8 @@ pub struct Shared {
     pub composer: RefCell<Composer>,
     /// The search over all messages; in a cell because it is kept while its overlay comes and goes.
     pub search: RefCell<Search>,
+    /// What goes along with it.
+    pub attached: Attached,
     pub theme: Theme,
     /// Colours code, on a thread of its own.
     pub highlighter: Highlighter,
@@ -174,6 +177,7 @@ impl Shared {
             view: View::default(),
             composer: RefCell::new(composer),
             search: RefCell::default(),
+            attached: Attached::default(),
             theme,
             highlighter,
             keymap,
@@ -323,6 +327,12 @@ impl Shared {
     /// The size of the prompt for a draft below the leaf.
     #[must_use]
     pub fn usage(&self, draft: &str) -> prompt::Usage {
+        let mut usage = self.usage_of_text(draft);
+        usage.tokens = usage.tokens.saturating_add(self.attached.tokens());
+        usage
+    }
+
+    fn usage_of_text(&self, draft: &str) -> prompt::Usage {
         let settings = self.settings();
         let system = settings.system();
         match (self.doc(), &self.view.writing) {

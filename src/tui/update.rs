@@ -1,5 +1,6 @@
 //! Routing: a message in, the model changed, commands out. Pure; what things mean lies in `action/`, `keys`, `arrive`.
 
+use super::errand::Found;
 use super::model::Model;
 use super::msg::{Cmd, Leave, Msg, Now, Purpose};
 use super::pane::{Cx, Subject, chat, composer, details, table};
@@ -66,6 +67,21 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Cmd> {
                 model.mark_all();
             }
         }
+        Msg::EditedFile { path, result } => {
+            model.cmds.push(Cmd::Repaint);
+            model.mark_all();
+            match result {
+                Ok(()) => action::templates::edited(model, path.display().to_string()),
+                Err(error) => model.fail(&error),
+            }
+        }
+        Msg::Clipboard(result) => action::attach::clipboard(model, result),
+        Msg::Found(found) => match found {
+            Found::Templates(then, library) => action::templates::read(model, then, &library),
+            Found::Paths { typed, back, names } => action::attach::complete(model, &typed, back, names),
+            Found::Attached { why, files, folders } => action::attach::read(model, why, files, folders),
+            Found::Text(result) => action::attach::text(model, result),
+        },
         Msg::Coloured => model.mark(chat::ID),
         Msg::Resumed => {
             model.cmds.push(Cmd::Repaint);
@@ -156,6 +172,8 @@ fn edited(model: &mut Model, purpose: Purpose, result: crate::error::Result<Stri
     match (purpose, result) {
         (_, Err(error)) => model.fail(&error),
         (Purpose::Setting, Ok(text)) => drop(super::keys::to_overlay(model, |overlay, cx| overlay.edited(&text, cx))),
+        // No composer holds it; what was typed before stays beside it.
+        (Purpose::Draft, Ok(text)) if action::attach::is_too_long(&text) => drop(action::attach::paste(model, &text)),
         (Purpose::Draft, Ok(text)) => {
             let text = text.strip_suffix('\n').unwrap_or(&text).to_owned();
             let replaced = model.shared.composer.borrow_mut().replace_text(&text);

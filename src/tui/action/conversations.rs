@@ -3,7 +3,9 @@
 use super::{Action, Invocation};
 use crate::core::Doc;
 use crate::error::{Error, Kind};
-use crate::proto::{Command, Conversation, ConversationId, ConversationRow, ModelRef, NodeId, Opened, Parameters, Role, content_text};
+use crate::proto::{
+    Command, Conversation, ConversationId, ConversationRow, FolderId, ModelRef, NodeId, Opened, Parameters, Role, content_text,
+};
 use crate::tui::arrive;
 use crate::tui::jumps::Place;
 use crate::tui::model::{Model, Waiting};
@@ -15,6 +17,15 @@ use crate::tui::text::width::drawable;
 /// `:new`: an empty conversation. It is at the host from its first message on, in the folder under the cursor of the list.
 pub fn new(model: &mut Model) {
     let folder = super::keeping::for_new(model);
+    let found = model.shared.replica.folders.iter().find(|known| Some(known.id) == folder);
+    if let Some(template) = found.and_then(|folder| folder.template.clone()) {
+        return super::templates::begin(model, &template, folder);
+    }
+    new_in(model, folder);
+}
+
+/// An empty conversation, in this folder.
+pub fn new_in(model: &mut Model, folder: Option<FolderId>) {
     fresh(model);
     model.shared.view.folder = folder;
     super::talk::write(model);
@@ -38,7 +49,9 @@ pub fn fresh(model: &mut Model) {
     view.model = kept;
     model.shared.replica.docs.clear();
     model.shared.composer.borrow_mut().set_text("");
+    model.shared.attached.clear();
     model.draft.saved.clear();
+    model.draft.attached.clear();
     model.shared.revisions.doc += 1;
     model.shared.revisions.epoch += 1;
     if model.shared.is_up() {
@@ -67,6 +80,10 @@ pub fn begin(model: &mut Model, id: ConversationId, system: Option<String>, para
     model.shared.revisions.doc += 1;
     model.shared.revisions.epoch += 1;
     model.draft.saved.clear();
+    model.draft.attached.clear();
+    if model.shared.replica.settings.get("draft_attached").is_some_and(|v| v.as_array().is_some_and(|parts| !parts.is_empty())) {
+        model.post(Command::SetSetting { key: "draft_attached".to_owned(), value: serde_json::json!([]) });
+    }
     // A draft that was kept for "no conversation" has become this one's.
     if model.shared.replica.settings.get("draft").is_some_and(|v| v.as_str().is_some_and(|s| !s.is_empty())) {
         model.post(Command::SetSetting { key: "draft".to_owned(), value: serde_json::Value::from("") });
@@ -126,7 +143,9 @@ fn go(model: &mut Model, id: ConversationId, node: Option<NodeId>) {
     view.writing = Writing::Message;
     model.shared.replica.docs.clear();
     model.shared.composer.borrow_mut().set_text("");
+    model.shared.attached.clear();
     model.draft.saved.clear();
+    model.draft.attached.clear();
     model.shared.revisions.doc += 1;
     model.shared.revisions.epoch += 1;
     arrive::open(model, id, node, node);
@@ -137,7 +156,7 @@ fn go(model: &mut Model, id: ConversationId, node: Option<NodeId>) {
 /// The host sent it.
 pub fn opened(model: &mut Model, opened: Opened, leaf: Option<NodeId>, select: Option<NodeId>) {
     let id = opened.conversation.row.id;
-    let draft = opened.conversation.draft.clone();
+    let (draft, attached) = (opened.conversation.draft.clone(), opened.conversation.attached.clone());
     let before = model.shared.doc().is_some();
     model.shared.replica.open(opened);
     model.shared.replica.docs.retain(|other, _| *other == id);
@@ -162,6 +181,10 @@ pub fn opened(model: &mut Model, opened: Opened, leaf: Option<NodeId>, select: O
     if !before && model.shared.view.writing == Writing::Message && model.shared.composer.borrow().is_empty() {
         super::talk::fill(model, &draft);
         model.draft.saved = draft;
+        if model.shared.attached.is_empty() {
+            model.draft.attached.clone_from(&attached);
+            model.shared.attached.restore(attached);
+        }
     }
     if !before {
         let said = said_before(model);

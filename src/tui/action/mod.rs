@@ -6,6 +6,7 @@
 
 pub mod again;
 pub mod app;
+pub mod attach;
 pub mod cards;
 pub mod conversations;
 pub mod find;
@@ -17,11 +18,14 @@ pub mod keeping;
 pub mod models;
 pub mod panes;
 pub mod possible;
+pub mod prompts;
 pub mod run;
 pub mod screens;
+mod set;
 pub mod settings;
 mod table;
 pub mod talk;
+pub mod templates;
 pub mod tools;
 pub mod tree;
 

@@ -1,8 +1,8 @@
 //! From an action to its handler: one exhaustive match, so that an action without one does not compile.
 
 use super::{
-    Action, again, app, cards, conversations, find, fitting, graft, jobs, keep, keeping, models, panes, screens, settings, talk, tools,
-    tree,
+    Action, again, app, attach, cards, conversations, find, fitting, graft, jobs, keep, keeping, models, panes, prompts, screens, set,
+    settings, talk, templates, tools, tree,
 };
 use crate::tui::layout::Way;
 use crate::tui::model::Model;
@@ -10,6 +10,7 @@ use crate::tui::msg::Cmd;
 use crate::tui::overlay::labels::Sort;
 use crate::tui::pane::{Call, Seek, chat, composer, conversations as list, table, tree as tree_pane};
 use crate::tui::perform;
+use crate::tui::text::width::drawable;
 
 /// Does it.
 pub fn run(model: &mut Model, call: &Call<'_>) {
@@ -18,6 +19,7 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
     let text = call.args.first().map_or("", String::as_str);
     let times = isize::try_from(call.times()).unwrap_or(isize::MAX);
     match call.action {
+        Action::Edit(edit) if attach::backspace(model, edit) => {}
         Action::Edit(edit) => {
             let outcome = model.shared.composer.borrow_mut().edit(edit, call.count);
             talk::edited(model, outcome);
@@ -34,6 +36,14 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
             model.mark_status();
         }
         Action::OpenEditor => talk::editor(model),
+        Action::Attach => attach::attach(model, text),
+        Action::Detach => attach::detach(model, call.args.first()),
+        Action::PasteExpand => attach::expand(model, call.args.first()),
+        Action::History => prompts::open(model, call.args.first()),
+        Action::MessageTemplates => templates::list(model, call.args.first()),
+        Action::TemplateSave => templates::save(model, text),
+        Action::TemplateFrom => templates::save_conversation(model, text),
+        Action::NewFrom => templates::new_from(model, call.args.first()),
         Action::Stop => talk::stop(model),
         Action::Cancel => talk::cancel(model),
         Action::EditMessage => talk::edit(model, true),
@@ -46,7 +56,7 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
         Action::Details => tools::details(model),
         Action::Request => talk::request(model),
         Action::System => talk::system(model, call.args.first()),
-        Action::Set => talk::set(model, call.args),
+        Action::Set => set::set(model, call.args),
         Action::Parameters => settings::open(model, call.args.first()),
         Action::ModelParameters => settings::open_model(model, call),
         Action::Templates => {
@@ -235,29 +245,43 @@ pub fn to_pane(model: &mut Model, id: &'static str, call: &Call<'_>) -> bool {
     done
 }
 
-/// Tab while writing: the word before the cursor is completed.
+/// Tab while writing: the path or the command before the cursor is completed.
 fn talk_complete(model: &mut Model, back: bool) {
     if model.shared.composer.borrow_mut().complete_next(back) {
-        talk::draft_changed(model);
+        return talk::draft_changed(model);
+    }
+    if attach::complete_path(model, back) {
         return;
     }
-    let text = model.shared.composer.borrow().text();
     // Only a command at the beginning of the message is completed; any other text is the writer's own.
-    let items: Vec<String> = match text.strip_prefix('/').filter(|line| !line.contains('\n')) {
-        Some(line) => {
-            let token = model.shared.composer.borrow().token();
-            let names = find::names(model);
-            let (start, candidates) = crate::tui::command_line::candidates(line, &names.lists());
-            // What a candidate replaces and what the composer completes must begin at the same place.
-            let head = &line[start..line.len() - token.trim_start_matches('/').len().min(line.len() - start)];
-            let slash = if token.starts_with('/') { "/" } else { "" };
-            candidates.iter().filter_map(|c| c.text.strip_prefix(head)).map(|rest| format!("{slash}{rest}")).collect()
-        }
-        None => Vec::new(),
-    };
+    let text = model.shared.composer.borrow().text();
+    match text.starts_with('/') && !text.contains('\n') {
+        true => templates::complete(model, back),
+        false => model.say("Nothing to complete here."),
+    }
+}
+
+/// The same, with the templates that there are.
+pub fn complete_slash(model: &mut Model, back: bool, templates: Vec<(String, String)>) {
+    let text = model.shared.composer.borrow().text();
+    let Some(line) = text.strip_prefix('/').filter(|line| !line.contains('\n')) else { return };
+    let token = model.shared.composer.borrow().token();
+    let names = find::names(model);
+    let (start, candidates) = crate::tui::command_line::candidates(line, &names.lists());
+    // What a candidate replaces and what the composer completes must begin at the same place.
+    let head = &line[start..line.len() - token.trim_start_matches('/').len().min(line.len() - start)];
+    let slash = if token.starts_with('/') { "/" } else { "" };
+    let own = templates.into_iter().filter(|(name, _)| token.starts_with('/') && name.starts_with(line) && name != line);
+    let commands = candidates.into_iter().filter_map(|c| Some((c.text.strip_prefix(head)?.to_owned(), c.about)));
+    let mut items: Vec<(String, String)> = own.chain(commands).map(|(name, about)| (format!("{slash}{name}"), about)).collect();
     if items.is_empty() {
         return model.say("Nothing to complete here.");
     }
-    let outcome = model.shared.composer.borrow_mut().complete(items);
+    if back {
+        items.reverse();
+    }
+    let told = items.iter().take(8).map(|(name, about)| format!("{} {}", drawable(name), drawable(about))).collect::<Vec<_>>().join(" · ");
+    let outcome = model.shared.composer.borrow_mut().complete(items.into_iter().map(|(name, _)| name).collect());
     talk::edited(model, outcome);
+    model.say(told);
 }

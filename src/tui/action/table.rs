@@ -51,6 +51,14 @@ actions! {
     Send "send" Insert [] () "Send the message";
     Newline "newline" Insert [] () "Begin a new line";
     NormalMode "normal-mode" Insert [] () "Leave INSERT for NORMAL";
+    Attach "attach" Anywhere [] (path: Takes::Path, needed) "Attach a file, a folder's text, or the clipboard";
+    Detach "detach" Anywhere [] (number: Takes::Text, free) "Take the last attachment away, or number N";
+    PasteExpand "paste-expand" Anywhere [] (number: Takes::Text, free) "Put an attached text into the message instead";
+    History "history" Anywhere [] (text: Takes::Text, free) "Find what was written before, in any conversation";
+    MessageTemplates "templates" Anywhere [] (name: Takes::Text, free) "List the templates; open one in $EDITOR";
+    TemplateSave "template-save" Anywhere [] (name: Takes::Text, needed) "Save the composer's text as a template";
+    TemplateFrom "template-from" Anywhere [] (name: Takes::Text, needed) "Save this conversation as a template";
+    NewFrom "new-from" Anywhere [] (template: Takes::Text, free) "Begin a conversation with a template";
     OpenEditor "open-editor" Anywhere [] () "Write the message in $EDITOR";
     Stop "stop" AnyMode [] () "Stop the answer; with none, clear the draft; again, quit";
     Cancel "cancel" Anywhere [] () "Give up what waits: a connection, a load, a download";
@@ -145,7 +153,7 @@ actions! {
     ModelPin "model-pin" Models ["model pin"] (model: Takes::Model, free) "Never propose to stop them, or do again";
     Pull "pull" Models [] (source: Takes::Text, needed; backend: Takes::Text, free) "Fetch a model: a name, an address, a file";
     ModelParameters "model-parameters" Models ["model parameters"] (model: Takes::Model, free) "Edit the settings of the model";
-    Templates "templates" Models ["model templates"] () "Give models a template, or the preset they begin with";
+    Templates "model-templates" Models ["model templates"] () "Give models a template, or the preset they begin with";
     GroupTemplate "group-template" Models ["group template"]
         (group: Takes::ModelGroup, needed; which: Takes::OneOf(&["load", "request"]), needed; template: Takes::Preset, free)
         "Give a group of models a template";

@@ -5,18 +5,15 @@
 use serde_json::Value;
 
 use super::{Action, Invocation, again};
-use crate::core::parameters;
 use crate::error::{Error, Kind};
-use crate::proto::{
-    BackendKind, Command, Content, ConversationId, DownloadState, Keep, NodeId, Part, Query, Role, State, Subject, content_text,
-};
+use crate::proto::{BackendKind, Command, Content, ConversationId, DownloadState, Keep, NodeId, Part, Query, Role, State, content_text};
 use crate::tui::command_line::{Slash, slash};
 use crate::tui::composer::{Edit, Outcome as Edited};
 use crate::tui::format;
 use crate::tui::layout::PaneId;
 use crate::tui::model::{Model, Waiting};
 use crate::tui::msg::{Cmd, Purpose};
-use crate::tui::overlay::choose::{Choose, Item};
+use crate::tui::overlay::choose::Choose;
 use crate::tui::overlay::confirm::Confirm;
 use crate::tui::pane::{Call, Intent, chat, composer};
 use crate::tui::perform;
@@ -34,6 +31,8 @@ pub fn write(model: &mut Model) {
 /// What an edit command of the composer led to.
 pub fn edited(model: &mut Model, outcome: Edited) {
     if outcome.changed {
+        // A message that waits for its attachments is another one now.
+        model.shared.attached.sending = false;
         draft_changed(model);
     }
     if let Some(text) = outcome.copied {
@@ -59,13 +58,21 @@ pub fn save_draft(model: &mut Model) {
     model.draft.changed = None;
     // While something else is edited, the draft is what was put aside.
     let text = stash(model);
-    if text == model.draft.saved || !model.shared.is_up() {
+    let attached = model.shared.attached.draft();
+    if text == model.draft.saved && attached == model.draft.attached || !model.shared.is_up() {
         return;
     }
     model.draft.saved.clone_from(&text);
+    let before = std::mem::replace(&mut model.draft.attached, attached.clone());
     match model.shared.view.conversation {
-        Some(conversation) => model.post(Command::SetDraft { conversation, text, attached: Vec::new() }),
-        None => model.post(Command::SetSetting { key: "draft".to_owned(), value: Value::from(text) }),
+        Some(conversation) => model.post(Command::SetDraft { conversation, text, attached }),
+        None => {
+            model.post(Command::SetSetting { key: "draft".to_owned(), value: Value::from(text) });
+            if attached != before {
+                let value = serde_json::to_value(&attached).unwrap_or_default();
+                model.post(Command::SetSetting { key: "draft_attached".to_owned(), value });
+            }
+        }
     }
 }
 
@@ -82,23 +89,40 @@ pub fn send(model: &mut Model) {
         Writing::Tool { node, results, .. } => return super::tools::finish(model, node, results, text),
         Writing::Message => {}
     }
-    if text.trim().is_empty() {
+    if text.trim().is_empty() && model.shared.attached.is_empty() {
         return;
     }
     match slash(&text) {
-        Slash::Message => {}
         Slash::Run(invocation) => {
             model.shared.composer.borrow_mut().take();
             draft_changed(model);
-            return crate::tui::keys::invoke(model, invocation, None);
+            crate::tui::keys::invoke(model, invocation, None);
         }
-        Slash::Wrong(error) => {
-            let sentences = std::iter::once(error.message).chain(error.hints).map(|s| drawable(&s).into_owned()).collect();
-            return model.push_overlay(Confirm::boxed("Send it as a message?", sentences, "sends it", Intent::SendAnyway));
-        }
+        // A template may be called so; only its folder tells.
+        Slash::Message | Slash::Wrong(_) if super::templates::name_in(&text).is_some() => super::templates::insert_or_send(model, text),
+        Slash::Message | Slash::Wrong(_) => send_message(model, &text),
     }
-    if ready(model) && fits(model, &text) {
-        post_message(model, text);
+}
+
+/// What stands in the composer is no command and no template.
+pub fn send_message(model: &mut Model, text: &str) {
+    if let Slash::Wrong(error) = slash(text) {
+        let sentences = std::iter::once(error.message).chain(error.hints).map(|s| drawable(&s).into_owned()).collect();
+        return model.push_overlay(Confirm::boxed("Send it as a message?", sentences, "sends it", Intent::SendAnyway));
+    }
+    if ready(model) && super::attach::ready(model, text) && fits(model, text) {
+        post_message(model, text.to_owned());
+    }
+}
+
+/// What the message waited for is there.
+pub fn send_on(model: &mut Model) {
+    let text = model.shared.composer.borrow().text();
+    match model.shared.view.writing.clone() {
+        Writing::System { .. } | Writing::Tool { .. } => {}
+        Writing::Edit { node, ask, .. } => finish_edit(model, node, ask, &text),
+        Writing::Message if ready(model) && super::attach::ready(model, &text) && fits(model, &text) => post_message(model, text),
+        Writing::Message => {}
     }
 }
 
@@ -108,6 +132,9 @@ pub fn send_anyway(model: &mut Model) {
         return;
     }
     let text = model.shared.composer.borrow().text();
+    if !super::attach::ready(model, &text) {
+        return;
+    }
     match model.shared.view.writing.clone() {
         Writing::Edit { node, ask: true, .. } => post_edit(model, node, text),
         _ => post_message(model, text),
@@ -193,11 +220,18 @@ fn post_message(model: &mut Model, text: String) {
     let (node, answer): (NodeId, NodeId) = (model.ids.fresh(), model.ids.fresh());
     model.shared.view.awaited = Some(answer);
     model.shared.composer.borrow_mut().take();
-    let content: Content = vec![Part::Text { text: text.clone() }];
-    model.post_for(Command::Send { conversation, node, parent, content, answer, model: answerer }, Waiting::Sent { text });
+    let attached = model.shared.attached.take();
+    let content = content(&text, &attached);
+    model.post_for(Command::Send { conversation, node, parent, content, answer, model: answerer }, Waiting::Sent { text, attached });
     draft_changed(model);
     save_draft(model);
     model.mark_all();
+}
+
+/// A message of a text, which may be empty, and what is attached to it.
+pub fn content(text: &str, attached: &Content) -> Content {
+    let text = (!text.trim().is_empty()).then(|| Part::Text { text: text.to_owned() });
+    text.into_iter().chain(attached.iter().cloned()).collect()
 }
 
 /// `e`, `E`: the message's text comes into the composer, to be sent as another version.
@@ -208,13 +242,18 @@ pub fn edit(model: &mut Model, ask: bool) {
     let (running, role) = (found.state.is_running(), found.role);
     let Some(content) = doc.content(node) else { return model.say("The message is not here yet; try again in a moment.") };
     let text = content_text(content);
+    let parts: Content = content.iter().filter(|part| matches!(part, Part::Image { .. } | Part::File { .. })).cloned().collect();
     if running {
         return model.say("This answer is still being written.");
+    }
+    if super::attach::is_too_long(&text) {
+        return model.warn("This message is too long to be edited here (1 MiB, 60,000 characters in a line).");
     }
     // An answer that was edited is not asked for again: the edit is the answer.
     let ask = ask && role == Role::User;
     let stash = stash(model);
     model.shared.view.writing = Writing::Edit { node, ask, stash };
+    model.shared.attached.put_aside(parts);
     write(model);
     fill(model, &text);
     model.mark_all();
@@ -240,6 +279,7 @@ pub fn unstash(model: &mut Model) {
     let writing = std::mem::replace(&mut model.shared.view.writing, Writing::Message);
     if let Some(stash) = writing.stash() {
         fill(model, stash);
+        model.shared.attached.bring_back();
         model.mark_all();
     }
 }
@@ -249,7 +289,7 @@ fn finish_edit(model: &mut Model, node: NodeId, ask: bool, text: &str) {
         return model.say("An empty message is not sent; Esc twice gives the edit up.");
     }
     if ask {
-        if ready(model) && fits(model, text) {
+        if ready(model) && super::attach::ready(model, text) && fits(model, text) {
             post_edit(model, node, text.to_owned());
         }
         return;
@@ -259,10 +299,14 @@ fn finish_edit(model: &mut Model, node: NodeId, ask: bool, text: &str) {
     }
     let Some((parent, role)) = model.shared.doc().and_then(|doc| doc.node(node)).map(|n| (n.parent, n.role)) else { return };
     let Some(conversation) = model.shared.view.conversation else { return };
+    if !super::attach::ready(model, text) {
+        return;
+    }
     let fresh: NodeId = model.ids.fresh();
     model.shared.view.awaited = Some(fresh);
-    let content = vec![Part::Text { text: text.to_owned() }];
-    model.post_for(Command::Add { conversation, node: fresh, parent, role, content }, Waiting::Sent { text: text.to_owned() });
+    let attached = model.shared.attached.take();
+    let content = content(text, &attached);
+    model.post_for(Command::Add { conversation, node: fresh, parent, role, content }, Waiting::Sent { text: text.to_owned(), attached });
     unstash(model);
     leave_composer(model);
 }
@@ -272,9 +316,10 @@ fn post_edit(model: &mut Model, node: NodeId, text: String) {
     let Some(conversation) = model.shared.view.conversation else { return };
     let (fresh, answer): (NodeId, NodeId) = (model.ids.fresh(), model.ids.fresh());
     model.shared.view.awaited = Some(answer);
-    let content = vec![Part::Text { text: text.clone() }];
+    let attached = model.shared.attached.take();
+    let content = content(&text, &attached);
     let answerer = model.shared.model();
-    model.post_for(Command::Send { conversation, node: fresh, parent, content, answer, model: answerer }, Waiting::Sent { text });
+    model.post_for(Command::Send { conversation, node: fresh, parent, content, answer, model: answerer }, Waiting::Sent { text, attached });
     unstash(model);
     leave_composer(model);
 }
@@ -424,6 +469,7 @@ pub fn system(model: &mut Model, text: Option<&String>) {
     let stash = stash(model);
     let now = model.shared.system().unwrap_or_default().to_owned();
     model.shared.view.writing = Writing::System { stash };
+    model.shared.attached.put_aside(Content::new());
     write(model);
     fill(model, &now);
     model.mark_all();
@@ -446,61 +492,6 @@ fn set_system(model: &mut Model, text: &str) {
             model.mark_all();
         }
     }
-}
-
-/// `:set`: a parameter, checked before it is sent.
-pub fn set(model: &mut Model, args: &[String]) {
-    let Some(key) = args.first() else { return show_parameters(model) };
-    let value = match parameters::parse(key, args.get(1).map_or("", String::as_str)) {
-        Ok(value) => value,
-        Err(error) => return model.fail(&error),
-    };
-    if let Some(problem) = unsupported(model, key) {
-        model.warn(problem);
-    }
-    let shown = value.as_ref().map_or_else(|| "its default".to_owned(), ToString::to_string);
-    let said = format!("{key} is {} from the next answer on.", drawable(&shown));
-    match model.shared.view.conversation {
-        Some(conversation) => {
-            model.post_for(
-                Command::SetParameters { subject: Subject::Conversation(conversation), changes: vec![(key.clone(), value)] },
-                Waiting::Say(said),
-            );
-        }
-        None => {
-            let parameters = &mut model.shared.view.parameters.0;
-            match value {
-                Some(value) => parameters.insert(key.clone(), value),
-                None => parameters.remove(key),
-            };
-            model.say(said);
-            model.mark(composer::ID);
-        }
-    }
-}
-
-/// What a backend of the chosen model's kind does not take.
-fn unsupported(model: &Model, key: &str) -> Option<String> {
-    let kind = model.shared.model_info()?.kind;
-    let parameter = parameters::find(key)?;
-    (!parameter.kinds.contains(&kind)).then(|| format!("A backend of the kind {} does not take {key}; it is kept for others.", kind.word()))
-}
-
-/// All parameters with what they are; choosing one begins a `:set` line.
-fn show_parameters(model: &mut Model) {
-    let now = model.shared.parameters().clone();
-    let items = parameters::PARAMETERS
-        .iter()
-        .map(|parameter| {
-            let value = now
-                .0
-                .get(parameter.key)
-                .map_or_else(|| format!("default: {}", parameter.default), |v| drawable(&v.to_string()).into_owned());
-            let key = parameter.key;
-            Item::new(format!("{key:<15} {}", parameter.about), value, move || Intent::Line(format!("set {key} ")))
-        })
-        .collect();
-    model.push_overlay(Box::new(Choose::new("Parameters", items, 0)));
 }
 
 /// `C-e`: the draft in `$EDITOR`.

@@ -14,7 +14,7 @@ mod tests;
 pub use complete::{Candidate, Lists, candidates};
 pub use line::Line;
 pub use parse::{parse, parse_binding};
-pub use slash::{Slash, slash};
+pub use slash::{Slash, is_command, slash};
 
 use crate::tui::composer::Edit;
 use crate::tui::recall::Recall;

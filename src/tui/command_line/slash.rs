@@ -26,6 +26,13 @@ const ALIASES: &[(&str, &str)] = &[
     ("set system", "system"),
 ];
 
+/// Whether a command is called so; what it takes does not matter.
+#[must_use]
+pub fn is_command(name: &str) -> bool {
+    let aliased = || ALIASES.iter().any(|(alias, _)| *alias == name);
+    crate::tui::action::ALL.iter().any(|info| info.id == name || info.names.contains(&name)) || aliased()
+}
+
 /// Reads a message. A path (`/etc/hosts`) is no command.
 #[must_use]
 pub fn slash(message: &str) -> Slash {

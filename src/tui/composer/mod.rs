@@ -19,7 +19,7 @@ mod tests;
 
 pub use edit::Edit;
 pub use render::Look;
-pub use text::{MOST_BYTES, clean};
+pub use text::{MOST_BYTES, MOST_COLUMNS, clean};
 
 use crate::error::{Error, Result};
 use crate::tui::action::Scope;
@@ -329,9 +329,18 @@ impl Composer {
         before.rsplit(char::is_whitespace).next().unwrap_or_default().to_owned()
     }
 
-    /// Goes on completing: the next candidate, or the one before. `false`: nothing is being completed, so candidates are wanted.
+    /// The line up to the cursor.
+    #[must_use]
+    pub fn before(&self) -> String {
+        let at = self.text.cursor();
+        self.text.slice(Pos::new(at.row, 0), at)
+    }
+
+    /// Goes on completing: the next candidate, or the one before. `false`: nothing is being completed, so candidates are wanted. One
+    /// that was alone is gone on from: what follows it may be completed next.
     pub fn complete_next(&mut self, back: bool) -> bool {
-        let Some(completion) = self.completion.as_mut().filter(|completion| completion.revision == self.text.revision()) else {
+        let going = |completion: &&mut Completion| completion.revision == self.text.revision() && completion.items.len() > 1;
+        let Some(completion) = self.completion.as_mut().filter(going) else {
             return false;
         };
         let many = completion.items.len();
@@ -347,16 +356,21 @@ impl Composer {
     }
 
     /// Replaces the [`Composer::token`] by the first of these candidates.
-    pub fn complete(&mut self, mut items: Vec<String>) -> Outcome {
+    pub fn complete(&mut self, items: Vec<String>) -> Outcome {
         let token = self.token();
+        self.complete_from(&token, items)
+    }
+
+    /// Replaces what stands before the cursor and is being completed by the first of these candidates.
+    pub fn complete_from(&mut self, token: &str, mut items: Vec<String>) -> Outcome {
         let end = self.text.cursor();
-        let start = Pos::new(end.row, end.col - token.chars().count());
+        let start = Pos::new(end.row, end.col.saturating_sub(token.chars().count()));
         if items.is_empty() || self.state != State::Insert {
             return Outcome { nothing: true, ..Outcome::default() };
         }
         // What was typed comes round again after the last candidate.
         if items.len() > 1 {
-            items.push(token);
+            items.push(token.to_owned());
         }
         self.text.close_group();
         let first = items[0].clone();
@@ -364,6 +378,13 @@ impl Composer {
         self.completion = Some(Completion { start, items, at: 0, revision: self.text.revision() });
         self.dot.spoil();
         outcome
+    }
+
+    /// What stands there of what is being completed, and how many candidates there are.
+    #[must_use]
+    pub fn completing(&self) -> Option<(&str, usize)> {
+        let completion = self.completion.as_ref().filter(|completion| completion.revision == self.text.revision())?;
+        Some((completion.items.get(completion.at)?, completion.items.len().saturating_sub(1).max(1)))
     }
 
     /// Runs an act and tells what came of it.

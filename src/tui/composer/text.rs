@@ -17,7 +17,7 @@ use crate::tui::text::width;
 pub const MOST_BYTES: usize = 1024 * 1024;
 /// The widget addresses rows and columns with 16 bits.
 const MOST_LINES: usize = 20_000;
-const MOST_COLUMNS: usize = 60_000;
+pub const MOST_COLUMNS: usize = 60_000;
 /// Tabs end at multiples of this; the widget's own measure.
 const TAB: usize = 4;
 /// Undo keeps this much removed and inserted text, at most.

@@ -37,6 +37,8 @@ fn act(keymap: &Keymap, scope: Scope, keys: &str) -> (String, Option<u32>) {
 
 /// Actions that vim.toml leaves without a key, and why.
 const UNBOUND: &[(&str, &str)] = &[
+    ("template-save", "takes an argument: `:template-save NAME`"),
+    ("template-from", "takes an argument: `:template-from NAME`"),
     ("try-now", "asking again (`r`) does it on an answer that waits"),
     ("set", "takes arguments: `:set KEY VALUE`"),
     ("preset-save", "takes an argument: `:preset save NAME`"),
@@ -97,6 +99,8 @@ fn plain_reaches_what_has_no_argument() {
     // Modes and vim's motions have no place there; what takes arguments is for the palette and `:` (F9).
     let expected = [
         "normal-mode",
+        "template-save",
+        "template-from",
         "try-now",
         "set",
         "preset-save",

@@ -18,6 +18,7 @@ pub mod page;
 pub mod palette;
 pub mod piped;
 pub mod prompt;
+pub mod prompts;
 pub mod reactions;
 pub mod search;
 pub mod settings;

@@ -8,18 +8,22 @@ use ratatui::layout::Rect;
 
 use super::{Call, Cx, Outcome, Pane, PaneInfo, Title, tile};
 use crate::tui::action::{Action, Scope, tools};
+use crate::tui::attached::label;
 use crate::tui::composer::Look;
 use crate::tui::format;
 use crate::tui::keymap::Mode;
 use crate::tui::layout::{Slot, Tile};
 use crate::tui::output::{Cursor, Shape};
+use crate::tui::paint::Row;
 use crate::tui::shared::{Shared, Writing};
-use crate::tui::text::width::drawable;
+use crate::tui::text::width::{drawable, truncate, width};
 use crate::tui::theme::Role;
 
 pub const ID: &str = "composer";
 /// The most rows that it grows to.
 const ROWS: u16 = 10;
+/// Rows of attachments that are shown.
+const CHIP_ROWS: usize = 3;
 
 static INFO: PaneInfo =
     PaneInfo { tile: Tile { joined: true, ..tile(ID, Slot::Centre, 1, 0) }, title: "Composer", tab: "", scope: Scope::Insert };
@@ -89,7 +93,9 @@ impl Pane for Composer {
     }
 
     fn rows(&self, cx: &Cx<'_>, width: u16) -> u16 {
-        cx.composer.borrow_mut().height(width.saturating_sub(2), ROWS)
+        let chips = chip_rows(cx.shared, width.saturating_sub(2)).len();
+        let text = cx.composer.borrow_mut().height(width.saturating_sub(2), ROWS);
+        text.saturating_add(u16::try_from(chips).unwrap_or(0))
     }
 
     fn act(&mut self, _call: &Call<'_>, _cx: &Cx<'_>) -> Outcome {
@@ -98,12 +104,44 @@ impl Pane for Composer {
 
     fn view(&mut self, cx: &Cx<'_>, area: Rect, buf: &mut Buffer) -> Option<Cursor> {
         let inner = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
+        let rows = chip_rows(cx.shared, inner.width);
+        // The text keeps at least a row.
+        let many = rows.len().min(usize::from(inner.height.saturating_sub(1)));
+        for (y, row) in rows.iter().take(many).enumerate() {
+            Row::new(buf, inner, u16::try_from(y).unwrap_or(0)).text(row, cx.style(Role::Accent));
+        }
+        let chips = u16::try_from(many).unwrap_or(0);
+        let inner = Rect { y: inner.y + chips, height: inner.height - chips, ..inner };
         let look = Look { text: cx.style(Role::Text), selection: cx.style(Role::Marked), placeholder: cx.style(Role::Placeholder) };
         let hint = placeholder(cx);
         let at = cx.composer.borrow_mut().render(inner, buf, look, &hint)?;
         let insert = cx.composer.borrow().mode() == Mode::Insert;
         cx.focused.then_some(Cursor { at, shape: if insert { Shape::Bar } else { Shape::Block } })
     }
+}
+
+/// What is attached, in as many rows as it takes; of many only the first.
+fn chip_rows(shared: &Shared, columns: u16) -> Vec<String> {
+    let columns = usize::from(columns);
+    let chips = shared.attached.chips();
+    let mut rows: Vec<String> = Vec::new();
+    for (at, chip) in chips.iter().enumerate() {
+        let label = if chips.len() > 1 { format!("{} {}", at + 1, label(chip)) } else { label(chip) };
+        let label = truncate(&label, columns).into_owned();
+        let full = rows.len() == CHIP_ROWS;
+        match rows.last_mut().filter(|row| width(row) + 3 + width(&label) <= columns) {
+            Some(row) => row.push_str(&format!("   {label}")),
+            None if full => {
+                if let Some(last) = rows.last_mut() {
+                    let note = format!(" and {} more", chips.len() - at);
+                    *last = format!("{}{note}", truncate(last, columns.saturating_sub(width(&note))));
+                }
+                break;
+            }
+            None => rows.push(label),
+        }
+    }
+    rows
 }
 
 fn placeholder(cx: &Cx<'_>) -> String {

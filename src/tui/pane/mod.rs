@@ -183,6 +183,14 @@ pub enum Intent {
     ImportPresets(Vec<(Preset, Option<String>)>),
     /// Asks something whose answer goes to the overlay that waits for it.
     AskOverlay(Query),
+    /// A text from a template or from what was sent before comes into the composer.
+    Insert(String),
+    /// A template's file in `$EDITOR`.
+    EditFile(String),
+    /// A conversation begins so.
+    Begin(Box<super::action::templates::Beginning>),
+    /// The files of a folder that were shown are attached, or its name stays text.
+    TakeFolder(bool),
     Quit(super::msg::Leave),
 }
 

@@ -1,5 +1,6 @@
 //! The screen as a person meets it: keys in, text and commands out.
 
+mod attaching;
 mod bytes;
 mod keeping;
 mod panes;
@@ -7,4 +8,5 @@ mod properties;
 mod search;
 mod settings;
 mod talking;
+mod templates;
 mod ways;

@@ -240,8 +240,8 @@ fn drafts_are_saved_after_a_moment_and_come_back() {
 fn a_prompt_that_does_not_fit_is_warned_about() {
     let mut bench = Bench::full(120, 30);
     let long = "word ".repeat(10_000);
-    bench.keys("i").msg(Msg::Paste(long));
-    bench.keys("<Enter>");
+    bench.keys("ilook:").msg(Msg::Paste(long));
+    bench.errands(std::path::Path::new("")).take_pieces().keys("<Enter>");
     assert!(!bench.posted().iter().any(|c| matches!(c, Command::Send { .. })));
     assert!(bench.shows("Ollama would cut the oldest messages silently."));
     bench.keys("n");
@@ -255,13 +255,14 @@ fn slash_words_run_and_unknown_ones_ask() {
     let mut bench = Bench::full(120, 30);
     bench.keys("i/model smol<Enter>");
     assert!(bench.posted().iter().any(|c| matches!(c, Command::SetModel { model, .. } if model.model == "smollm2:135m")));
-    bench.keys("/frobnicate<Enter>");
+    let nothing = std::path::Path::new("");
+    bench.keys("/frobnicate<Enter>").errands(nothing);
     assert!(!bench.posted().iter().any(|c| matches!(c, Command::Send { .. })));
     assert!(bench.shows("Send it as a message?"));
     bench.keys("y");
     assert_eq!(sent(&mut bench).1, "/frobnicate");
     bench.event(EventKind::Finished { conversation: conversation(1), node: message(6, Some(5), Role::Assistant, "x").0 });
-    bench.keys("/etc/hosts is what?<Enter>");
+    bench.keys("/etc/hosts is what?<Enter>").errands(nothing);
     assert_eq!(sent(&mut bench).1, "/etc/hosts is what?", "a path is a message");
 }
 
