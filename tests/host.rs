@@ -20,6 +20,8 @@ mod settings;
 mod stage;
 #[path = "support/mod.rs"]
 mod support;
+#[path = "host/titles.rs"]
+mod titles;
 
 use std::sync::atomic::Ordering;
 
@@ -231,6 +233,76 @@ async fn a_backend_that_goes_down_and_comes_back_is_shown_so() {
 }
 
 #[tokio::test]
+async fn a_backend_that_is_down_is_asked_again_only_while_somebody_looks() {
+    let stage = Stage::new().await;
+    let mut guest = stage.guest().await;
+    guest.until("discovered", |g| g.replica.discovered).await;
+    let state = |g: &Guest| g.replica.backends[0].state;
+    stage.puppet.down.store(true, Ordering::SeqCst);
+    guest.act(Command::Refresh).await.unwrap();
+    assert!(guest.replica.backends[0].retry_at.is_some(), "it is said when");
+    stage.puppet.down.store(false, Ordering::SeqCst);
+    guest.until("it is up by itself", |g| state(g) == BackendState::Up).await;
+    assert_eq!(guest.replica.backends[0].retry_at, None);
+
+    guest.act(Command::Watch { metrics: false, awake: false }).await.unwrap();
+    stage.puppet.down.store(true, Ordering::SeqCst);
+    guest.act(Command::Refresh).await.unwrap();
+    guest.until("down", |g| state(g) == BackendState::Down).await;
+    let probes = stage.puppet.probes.load(Ordering::SeqCst);
+    // The seconds go by on somebody who is no screen.
+    let mut clock = Guest::new(Client::through(stage.door.clone(), Introduction::default()).await.unwrap());
+    clock.act(Command::Watch { metrics: true, awake: true }).await.unwrap();
+    clock.until("longer than the first pause", |g| g.samples.len() >= 4).await;
+    // The clock's coming asked once.
+    assert_eq!(stage.puppet.probes.load(Ordering::SeqCst), probes + 1, "nobody looks");
+    stage.puppet.down.store(false, Ordering::SeqCst);
+    guest.act(Command::Watch { metrics: false, awake: true }).await.unwrap();
+    guest.until("asked as soon as somebody looks", |g| state(g) == BackendState::Up).await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn who_comes_after_a_backend_is_back_does_not_hear_that_it_was_down() {
+    let stage = Stage::new().await;
+    let mut guest = stage.guest().await;
+    guest.until("discovered", |g| g.replica.discovered).await;
+    guest.act(Command::Watch { metrics: false, awake: false }).await.unwrap();
+    stage.puppet.down.store(true, Ordering::SeqCst);
+    guest.act(Command::Refresh).await.unwrap();
+    stage.puppet.down.store(false, Ordering::SeqCst);
+    let mut other = Guest::new(Client::through(stage.door.clone(), Introduction::default()).await.unwrap());
+    assert_ne!(other.replica.backends[0].state, BackendState::Down, "not known any more");
+    other.until("it is up", |g| g.replica.backends[0].state == BackendState::Up).await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_while_nobody_looks_at_the_screen_is_unread_until_somebody_does() {
+    let stage = Stage::new().await;
+    let mut guest = stage.guest().await;
+    let conversation = guest.conversation().await;
+    guest.act(Command::Watch { metrics: false, awake: false }).await.unwrap();
+    let (_, answer) = guest.send(conversation, None, "hello").await;
+    stage.puppet.say(&["word", "."]);
+    guest.until_state(conversation, answer, State::Done).await;
+    guest.until("unread", |g| g.replica.rows[&conversation].unread).await;
+    guest.act(Command::Watch { metrics: false, awake: true }).await.unwrap();
+    guest.until("read", |g| !g.replica.rows[&conversation].unread).await;
+    // A second screen that is looked at sees it for both.
+    let mut other = stage.guest().await;
+    other.open(conversation).await;
+    guest.act(Command::Watch { metrics: false, awake: false }).await.unwrap();
+    let (_, second) = guest.send(conversation, Some(answer), "again").await;
+    stage.puppet.say(&["word", "."]);
+    guest.until_state(conversation, second, State::Done).await;
+    other.client.ask(Query::Snapshot);
+    other.until_reply().await;
+    assert!(!other.replica.rows[&conversation].unread);
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn a_prompt_at_once_waits_for_the_first_look_at_the_backends() {
     let stage = Stage::new().await;
     // No pause between the host's start and this: whether the backend has answered is chance, that it is asked is not.
@@ -310,11 +382,11 @@ async fn an_unsaved_conversation_is_for_its_viewers_only() {
 async fn metrics_come_only_while_somebody_watches() {
     let stage = Stage::new().await;
     let (mut guest, mut other) = (stage.guest().await, stage.guest().await);
-    guest.act(Command::Watch { metrics: true }).await.unwrap();
+    guest.act(Command::Watch { metrics: true, awake: true }).await.unwrap();
     guest.until("two samples", |g| g.samples.len() >= 2).await;
     let last = guest.samples.last().unwrap();
     assert!(last.memory_total.is_some() && last.latency_ms["puppet"].is_some(), "{last:?}");
-    guest.act(Command::Watch { metrics: false }).await.unwrap();
+    guest.act(Command::Watch { metrics: false, awake: true }).await.unwrap();
     let count = guest.samples.len();
     guest.client.ask(Query::Snapshot);
     guest.until_reply().await;

@@ -135,7 +135,7 @@ async fn what_models_cost_is_asked_while_somebody_watches_and_kept() {
     let stage = stage(&router).await;
     let mut guest = listener(&stage, &router).await;
     assert!(router.server.asked_for("GET /slots").is_empty(), "nobody watches");
-    guest.act(Command::Watch { metrics: true }).await.unwrap();
+    guest.act(Command::Watch { metrics: true, awake: true }).await.unwrap();
     guest.until("an instance", |g| g.samples.last().is_some_and(|s| !s.instances.is_empty())).await;
     let instance = guest.samples.last().unwrap().instances[0].clone();
     assert_eq!((&instance.model, instance.context_used, instance.context, instance.busy), (&model("a"), Some(100), Some(2048), Some(1)));

@@ -48,6 +48,10 @@ pub struct Config {
     pub osc52: Osc52,
     /// How often an answer is asked for again by itself, when an attempt fails before its first token; 0: never.
     pub retries: u32,
+    /// A model writes titles of conversations in quiet moments; else they are the first words.
+    pub titles_by_model: bool,
+    /// Which model, as `backend/model`; `None`: the one that answers, if it is loaded.
+    pub title_model: Option<String>,
     /// Downloads that go on at once.
     pub pulls: usize,
     pub backends: Vec<Backend>,
@@ -69,6 +73,8 @@ impl Default for Config {
             // With pauses that double from a second this is about 15 seconds: a server that restarts, or a network that comes back, is
             // there again by then; whoever waits longer wants to be told why.
             retries: 4,
+            titles_by_model: false,
+            title_model: None,
             pulls: 2,
             backends: Vec::new(),
             embedded: Embedded::default(),

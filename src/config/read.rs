@@ -8,8 +8,23 @@ use super::{ApiKey, Backend, Config, Embedded, Enter, HostEntry, Loaded, Osc52, 
 use crate::error::{Error, nearest, quoted};
 use crate::proto::BackendKind;
 
-const TOP: &[&str] =
-    &["theme", "keymap", "discover", "escape", "enter", "linger", "osc52", "retries", "pulls", "backend", "embedded", "starter", "host"];
+const TOP: &[&str] = &[
+    "theme",
+    "keymap",
+    "discover",
+    "escape",
+    "enter",
+    "linger",
+    "osc52",
+    "retries",
+    "titles",
+    "title_model",
+    "pulls",
+    "backend",
+    "embedded",
+    "starter",
+    "host",
+];
 const BACKEND: &[&str] = &["name", "kind", "url", "api_key"];
 const EMBEDDED: &[&str] = &["models", "hub", "hub_mirrors", "hub_token"];
 const STARTER: &[&str] = &["source", "mirrors"];
@@ -61,6 +76,10 @@ impl Reader<'_> {
                     config.osc52 = self.word(entry, &words).unwrap_or(config.osc52);
                 }
                 "retries" => config.retries = self.count(entry, 0, 20).and_then(|n| u32::try_from(n).ok()).unwrap_or(config.retries),
+                "titles" => {
+                    config.titles_by_model = self.word(entry, &[("words", false), ("model", true)]).unwrap_or(config.titles_by_model);
+                }
+                "title_model" => config.title_model = self.text(entry),
                 "pulls" => config.pulls = self.count(entry, 1, 16).unwrap_or(config.pulls),
                 "backend" => self.backends(entry, &mut config.backends),
                 "embedded" => config.embedded = self.embedded(entry),

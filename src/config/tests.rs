@@ -32,6 +32,8 @@ enter = "newline"
 linger = "5m"
 osc52 = "tmux"
 retries = 2
+titles = "model"
+title_model = "workstation/small"
 pulls = 3
 [[backend]]
 name = "workstation"
@@ -65,6 +67,8 @@ token_file = "~/token"
         linger: Duration::from_secs(300),
         osc52: Osc52::Tmux,
         retries: 2,
+        titles_by_model: true,
+        title_model: Some("workstation/small".to_owned()),
         pulls: 3,
         backends: vec![
             Backend {

@@ -17,6 +17,7 @@ pub mod prompt;
 mod replica;
 pub mod retry;
 pub mod settings;
+pub mod titles;
 mod tree;
 pub mod undo;
 mod write;

@@ -136,7 +136,7 @@ impl Host {
     }
 
     /// Contents from what is at hand (newer, where an answer is being written), else from the store.
-    async fn contents(&self, conversation: ConversationId, nodes: Vec<NodeId>) -> Result<Vec<(NodeId, Content)>> {
+    pub(super) async fn contents(&self, conversation: ConversationId, nodes: Vec<NodeId>) -> Result<Vec<(NodeId, Content)>> {
         let doc = self.machine.replica.docs.get(&conversation);
         let mut found: Vec<(NodeId, Content)> = Vec::with_capacity(nodes.len());
         let mut missing = Vec::new();

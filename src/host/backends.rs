@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::health::Health;
 use super::options::{Build, Configured};
 use crate::backend::{Backend, Probe, Secret, Spec};
 use crate::config::ApiKey;
@@ -26,6 +27,7 @@ pub(super) struct Slot {
     /// It is to be asked once more after that.
     again: Option<Depth>,
     asked: Option<Instant>,
+    pub(super) health: Health,
     /// Models that were started by name and live in this process.
     pub(super) started: BTreeSet<String>,
     /// When the backend unloads one of its models by itself.
@@ -86,7 +88,16 @@ impl Backends {
         }
         // A failure is reported when it is asked.
         let backend = if configured.key.is_none() { build(&configured.spec).ok() } else { None };
-        let slot = Slot { configured, backend, busy: false, again: None, asked: None, started: BTreeSet::new(), expires: None };
+        let slot = Slot {
+            configured,
+            backend,
+            busy: false,
+            again: None,
+            asked: None,
+            health: Health::default(),
+            started: BTreeSet::new(),
+            expires: None,
+        };
         self.slots.insert(slot.configured.spec.name.clone(), slot);
         true
     }
@@ -187,11 +198,23 @@ impl Backends {
         ready
     }
 
-    /// Backends that were not asked lately.
+    /// When the first of these backends is to be asked again that were not there.
+    pub(super) fn next_absent(&self, wanted: impl Fn(&str) -> bool) -> Option<Instant> {
+        let absent = self.slots.iter().filter(|(name, slot)| !slot.busy && wanted(name));
+        absent.filter_map(|(_, slot)| slot.health.due()).min()
+    }
+
+    /// Those of these backends that were not there and are to be asked again by now.
+    pub(super) fn absent(&self, now: Instant, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let due = |slot: &Slot| !slot.busy && slot.health.due().is_some_and(|due| due <= now);
+        self.slots.iter().filter(|(name, slot)| due(slot) && wanted(name)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Backends that were not asked lately, or were not there then.
     pub(super) fn stale(&self, now: Instant) -> Vec<String> {
         self.slots
             .values()
-            .filter(|slot| slot.asked.is_none_or(|asked| now - asked > FRESH))
+            .filter(|slot| slot.health.is_missing() || slot.asked.is_none_or(|asked| now - asked > FRESH))
             .map(|slot| slot.configured.spec.name.clone())
             .collect()
     }

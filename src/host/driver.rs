@@ -23,6 +23,7 @@ use super::outbox::Outbox;
 use super::runs::{News, Runs};
 use super::schedule::Schedule;
 use super::seats::Seats;
+use super::titles::Titles;
 use super::watching::Watches;
 use super::{Message, Seat};
 use crate::backend::discover::Discovered;
@@ -103,6 +104,7 @@ pub(super) struct Host {
     pub(super) uses_wanted: bool,
     pub(super) instances: Instances,
     pub(super) watches: Watches,
+    pub(super) titles: Titles,
     pub(super) ending: Option<String>,
     tasks: JoinSet<()>,
     whose: HashMap<tokio::task::Id, Whose>,
@@ -180,6 +182,7 @@ impl Host {
             uses_wanted: false,
             instances: Instances::default(),
             watches: Watches::default(),
+            titles: Titles::default(),
             ending: None,
             tasks: JoinSet::new(),
             whose: HashMap::new(),
@@ -219,6 +222,7 @@ impl Host {
             Instant::now() + Duration::from_millis(left) + EXPIRED
         });
         let (soon, tell, idle) = (self.soon.values().min().copied(), self.jobs.due(), self.idle.next());
+        let absent = self.next_absent();
         tokio::select! {
             biased;
             reason = ends.recv() => self.ending = reason.or(self.ending.take()),
@@ -231,6 +235,8 @@ impl Host {
             () = at(self.instances.due()) => self.ask_instances(),
             () = at(expiry) => self.look_after_expired(),
             () = at(soon) => self.look_at_those(),
+            () = at(absent) => self.ask_absent(),
+            () = at(self.titles.due()) => self.ask_for_title().await,
             () = at(idle) => self.unload_idle(),
             () = at(tell) => {}
             () = tokio::time::sleep_until(wake) => {}
@@ -342,6 +348,7 @@ impl Host {
             Message::Pulled(pulled) => self.pulled(*pulled).await,
             Message::TakeUp => self.take_up().await,
             Message::Pip(there) => self.pip_is(there),
+            Message::Titled { conversation, result } => self.titled(conversation, result).await,
             Message::Used(uses) => self.tell_uses(uses),
             Message::Listed { seat, id, result } => self.listed(seat, id, *result),
             Message::Idle { model, busy } => self.is_idle(&model, busy),
@@ -354,6 +361,7 @@ impl Host {
             return Err(Error::new(Kind::Busy, format!("{MOST_SEATS} clients are attached to this host already."))
                 .hint("Close some of them, then try again."));
         }
+        self.look_again();
         let snapshot = self.snapshot().await?;
         let seat = self.seats.sit(hello.client, hello.screen, outbox);
         tracing::debug!(client = %hello.client, seat, "attached");
@@ -366,7 +374,6 @@ impl Host {
         for name in ready {
             self.ask_backend(&name);
         }
-        self.look_again();
         let welcome = Welcome {
             major: MAJOR,
             minor: MINOR,

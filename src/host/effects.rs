@@ -115,6 +115,7 @@ impl Host {
             | Command::SetDraft { .. }
             | Command::Stop { .. }
             | Command::TryNow { .. }
+            | Command::GiveTitle { .. }
             | Command::StartModel { .. }
             | Command::StopModel { .. }
             | Command::Refresh
@@ -310,6 +311,7 @@ impl Host {
             conversation: start.conversation.to_string(),
         };
         self.sent(node, request.clone());
+        self.titles.make_room();
         let (attachments, inbox) = (self.attachments.clone(), self.inbox.clone());
         let work = Work { node, backend, request, attachments, accepted: Instant::now(), retries: self.options.retries, inbox };
         let task = self.runs.begin(work);
@@ -336,8 +338,10 @@ impl Host {
         if let Some(fault) = result.as_ref().err().filter(|error| error.kind == Kind::Internal) {
             self.emit(EventKind::Notice { level: Level::Error, error: fault.clone() });
         }
+        let done = result.is_ok();
         let effects = self.machine.handle(Input::Ended { node, result }, now());
         self.carry_out(effects, None).await;
+        self.title_later(node, done);
         if self.machine.replica.docs.len() > MOST_DOCS {
             self.machine.evict();
         }

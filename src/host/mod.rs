@@ -14,6 +14,7 @@ mod downloads;
 mod driver;
 mod effects;
 mod fitting;
+mod health;
 mod idle;
 mod instances;
 mod jobs;
@@ -31,6 +32,7 @@ mod runs;
 mod schedule;
 mod seats;
 mod settings;
+mod titles;
 mod watching;
 
 use std::path::{Path, PathBuf};
@@ -44,10 +46,11 @@ use crate::backend::{Change, Update};
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Sampler;
 use crate::proto::wire::{ClientFrame, Hello, HostFrame, Welcome};
-use crate::proto::{CommandId, Instance, ModelRef, ModelUse, NodeId, Reply, Sample};
+use crate::proto::{CommandId, ConversationId, Instance, ModelRef, ModelUse, NodeId, Reply, Sample};
 
 pub use options::{Build, Configured, Discover, EMBEDDED, HostOptions};
 use outbox::{Outbox, Reader, outbox};
+pub use titles::TitleOptions;
 
 /// Frames and reports that wait for the host's loop. Whoever fills it waits: a run then merges its deltas.
 const INBOX: usize = 256;
@@ -143,6 +146,11 @@ pub(crate) enum Message {
     },
     /// The first look at the backends is over: what waited for it can go on.
     Settle,
+    /// A model was asked for a conversation's title.
+    Titled {
+        conversation: ConversationId,
+        result: Result<String>,
+    },
     /// The machine was looked at; the sampler comes back with it.
     Sampled(Box<(Sampler, Sample)>),
 }

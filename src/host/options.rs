@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use super::titles::TitleOptions;
 use crate::backend::discover::{Discovered, Places, discover};
 use crate::backend::{Backend, Spec, build};
 use crate::config::{ApiKey, Embedded, HUB_TOKEN, Loaded, Paths, Starter};
@@ -53,6 +54,7 @@ pub struct HostOptions {
     pub linger: Duration,
     /// How often an answer is asked for again by itself, when an attempt fails before its first token.
     pub retries: u32,
+    pub titles: TitleOptions,
     /// A load that tells nothing for so long is mentioned; again after twice as long.
     pub quiet: Duration,
     /// Somebody is about to listen for it (the daemon). Else nobody can attach from outside, and the lock says so at once.
@@ -118,6 +120,7 @@ impl HostOptions {
             pulls: config.pulls.max(1),
             linger: config.linger,
             retries: config.retries,
+            titles: TitleOptions { by_model: config.titles_by_model, model: config.title_model },
             quiet: QUIET,
             listens: false,
             kept: false,

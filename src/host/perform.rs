@@ -10,16 +10,18 @@ use super::driver::{Host, now};
 use super::options::Configured;
 use crate::backend::Spec;
 use crate::config::append_backend;
-use crate::core::Write;
+use crate::core::{Input, Write};
 use crate::error::{Error, Kind, Result, quoted};
 use crate::proto::{Ack, BackendKind, Command, CommandId, EventKind, ModelRef};
 
 impl Host {
     pub(super) async fn perform(&mut self, seat: Seat, id: CommandId, command: Command) {
         let result = match command {
-            Command::Watch { metrics } => {
+            Command::Watch { metrics, awake } => {
                 if let Some(attachment) = self.seats.get_mut(seat) {
-                    attachment.watches = metrics;
+                    (attachment.watches, attachment.awake) = (metrics, awake);
+                    let effects = self.machine.handle(Input::Awake { client: attachment.client, awake }, now());
+                    self.carry_out(effects, None).await;
                 }
                 Ok(Ack::Done)
             }
@@ -40,6 +42,7 @@ impl Host {
                 Ok(None) => return,
                 Err(error) => Err(error),
             },
+            Command::GiveTitle { conversation } => self.give_title(conversation).await,
             Command::TryNow { conversation, node } => self.try_now(conversation, node),
             Command::PutBlob { hash, offset, total, data } => self.put_blob(hash, offset, total, data).await,
             Command::Refresh => return self.refresh(seat, id),

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::backends::{self, Asked, Depth};
-use super::driver::{Host, Whose};
+use super::driver::{Host, Whose, now};
+use super::health::Health;
 use super::options::Configured;
 use super::{Message, Seat};
 use crate::backend::discover::Discovered;
@@ -14,7 +15,10 @@ use crate::error::{Error, Kind, Result};
 use crate::fetch::pip_available;
 use crate::fetch::source::is_file;
 use crate::metrics::Sampler;
-use crate::proto::{Ack, BackendKind, Command, CommandId, ConversationId, EventKind, Level, ModelInfo, ModelState, NodeId, Sample};
+use crate::proto::{
+    Ack, BackendKind, BackendState, BackendStatus, Command, CommandId, ConversationId, EventKind, Level, ModelInfo, ModelState, NodeId,
+    Sample,
+};
 
 /// How often a backend on the network is asked for its latency while somebody watches.
 const PING: Duration = Duration::from_secs(15);
@@ -35,13 +39,17 @@ impl Host {
         self.check_settled();
     }
 
-    /// A client has come: what was not asked lately is asked again, for it.
+    /// A client has come: what was not asked lately is asked again, for it. What was not there is not known until it has answered.
     pub(super) fn look_again(&mut self) {
         if !self.settled {
             return;
         }
         let now = Instant::now();
         for name in self.backends.stale(now) {
+            let known = self.machine.replica.backends.iter().find(|known| known.name == name);
+            if let Some(missing) = known.filter(|known| known.state == BackendState::Down).cloned() {
+                self.emit(EventKind::Backend(BackendStatus { state: BackendState::Connecting, retry_at: None, ..missing }));
+            }
             self.ask_backend(&name);
         }
         if self.looked.is_some_and(|looked| now - looked > LOOK) {
@@ -129,6 +137,9 @@ impl Host {
             Some(Err(error)) => status = backends::status(&slot.configured, kind, &Err(error)),
             None => {}
         }
+        if let Some(slot) = self.backends.get_mut(&name) {
+            judge(&mut slot.health, &mut status);
+        }
         if status.error.is_some() {
             self.forget_states(&name);
         }
@@ -146,6 +157,20 @@ impl Host {
         self.go_on_waiting().await;
         self.advance().await;
         self.check_settled();
+    }
+
+    /// When a backend that was not there is to be asked again: only while somebody looks, or waits for it.
+    pub(super) fn next_absent(&self) -> Option<Instant> {
+        let looks = self.seats.somebody_looks();
+        self.backends.next_absent(|name| looks || self.runs.wait_for(name))
+    }
+
+    /// Asks those whose time has come.
+    pub(super) fn ask_absent(&mut self) {
+        let looks = self.seats.somebody_looks();
+        for name in self.backends.absent(Instant::now(), |name| looks || self.runs.wait_for(name)) {
+            self.ask_backend(&name);
+        }
     }
 
     /// The task that asked a backend ended in a fault.
@@ -341,5 +366,20 @@ impl Host {
         for name in self.backends.take_expired(super::driver::now()) {
             self.ask_backend(&name);
         }
+    }
+}
+
+/// What the questions so far say of a backend beside the last one.
+fn judge(health: &mut Health, status: &mut BackendStatus) {
+    match status.state {
+        BackendState::Up => {
+            health.answered(status.latency_ms.unwrap_or_default());
+            status.slow = health.is_slow();
+        }
+        BackendState::Down | BackendState::Starting => {
+            let pause = health.missed(Instant::now());
+            status.retry_at = Some(now() + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
+        }
+        BackendState::Unauthorized | BackendState::Connecting => health.refused(),
     }
 }

@@ -109,6 +109,11 @@ impl Runs {
         }
     }
 
+    /// Whether an answer waits for this backend.
+    pub(super) fn wait_for(&self, backend: &str) -> bool {
+        self.running.values().any(|running| running.model.backend == backend && running.pauses.is_some())
+    }
+
     /// Stops a run; its end is reported by itself, with this error.
     pub(super) fn stop(&mut self, node: NodeId, why: Error) {
         if let Some(stop) = self.running.get_mut(&node).and_then(|running| running.stop.take()) {

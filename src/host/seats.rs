@@ -17,6 +17,8 @@ pub(super) struct Attachment {
     pub(super) outbox: Outbox,
     /// A person looks at it.
     pub(super) screen: bool,
+    /// Somebody looks at it now, as far as its terminal tells.
+    pub(super) awake: bool,
     /// It wants metric samples.
     pub(super) watches: bool,
     /// Its last search; a newer one ends it.
@@ -50,7 +52,7 @@ impl Seats {
     pub(super) fn sit(&mut self, client: ClientId, screen: bool, outbox: Outbox) -> Seat {
         self.all.retain(|_, other| other.client != client);
         self.next += 1;
-        self.all.insert(self.next, Attachment { client, outbox, screen, watches: false, search: None });
+        self.all.insert(self.next, Attachment { client, outbox, screen, awake: true, watches: false, search: None });
         self.next
     }
 
@@ -88,6 +90,11 @@ impl Seats {
     /// Whether anybody wants metric samples.
     pub(super) fn watched(&self) -> bool {
         self.all.values().any(|attachment| attachment.watches)
+    }
+
+    /// Whether a person looks at a screen now.
+    pub(super) fn somebody_looks(&self) -> bool {
+        self.all.values().any(|attachment| attachment.screen && attachment.awake)
     }
 
     /// Hands an event to everyone whom it concerns.

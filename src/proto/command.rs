@@ -24,6 +24,10 @@ pub enum Command {
         conversation: ConversationId,
         title: String,
     },
+    /// Lets a model give a conversation its title, as soon as no answer is being written.
+    GiveTitle {
+        conversation: ConversationId,
+    },
     /// Removes a conversation and all its messages for good. It must lie in the bin.
     DeleteConversation {
         conversation: ConversationId,
@@ -204,9 +208,12 @@ pub enum Command {
     View {
         conversation: Option<ConversationId>,
     },
-    /// Whether this client wants metric samples.
+    /// Whether this client wants metric samples, and whether somebody looks at it: what arrives at a screen that lies in the background
+    /// stays unread, and nothing is asked again and again for it.
     Watch {
         metrics: bool,
+        #[serde(default = "yes")]
+        awake: bool,
     },
     StartModel {
         model: ModelRef,
@@ -347,4 +354,9 @@ pub enum Ack {
     Listening {
         address: String,
     },
+}
+
+/// A screen that cannot tell is looked at.
+fn yes() -> bool {
+    true
 }

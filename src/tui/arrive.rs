@@ -51,7 +51,7 @@ pub fn restored(model: &mut Model, snapshot: Snapshot) {
     let kept = shown.and_then(|id| model.shared.replica.docs.remove(&id));
     model.shared.replica.restore(snapshot);
     model.shared.link = Link::Up;
-    model.watching = false;
+    model.watching = None;
     // What was asked when it came into view is asked again.
     model.entered = "";
     if let (Some(id), Some(doc)) = (shown, kept) {

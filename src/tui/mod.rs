@@ -6,6 +6,7 @@
 pub mod action;
 mod arrive;
 pub mod attached;
+mod backends;
 pub mod clipboard;
 pub mod command_line;
 pub mod composer;

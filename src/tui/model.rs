@@ -201,8 +201,8 @@ pub struct Model {
     pub cursor: Option<Cursor>,
     /// `C-c` found nothing to stop or clear: once more offers to leave.
     pub leaving: bool,
-    /// Metrics are being sent.
-    pub watching: bool,
+    /// What the host was told last: whether metrics are wanted, and whether somebody looks. `None`: what it knows is not known.
+    pub watching: Option<(bool, bool)>,
     pub first_run_asked: bool,
     /// The `:` line and the `/` line, with their histories.
     pub command_line: CommandLine,
@@ -267,7 +267,7 @@ impl Model {
             began: setup.began,
             cursor: None,
             leaving: false,
-            watching: false,
+            watching: Some((false, true)),
             first_run_asked: false,
             command_line: CommandLine::new(with_sign(&setup.history, ':')),
             search_line: CommandLine::new(with_sign(&setup.history, '/')),

@@ -384,6 +384,12 @@ impl Shared {
         self.link == Link::Up
     }
 
+    /// Whether the backend of a model is not there.
+    #[must_use]
+    pub fn is_down(&self, reference: &ModelRef) -> bool {
+        self.replica.backends.iter().any(|backend| backend.name == reference.backend && backend.state == BackendState::Down)
+    }
+
     /// Seconds since a moment on the wall.
     #[must_use]
     pub fn since(&self, at: crate::proto::UnixMs) -> u64 {

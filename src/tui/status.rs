@@ -172,6 +172,7 @@ fn draw_facts(model: &Model, row: &mut Row<'_>, narrow: bool) {
         let name = drawable(&reference.model).into_owned();
         let (glyph, role) = shared.replica.model(&reference).map_or(("·", Role::Quiet), |m| model_state(m.state));
         if !narrow {
+            let (glyph, role) = if shared.is_down(&reference) { ("down", Role::Error) } else { (glyph, role) };
             row.text(&super::text::width::truncate(&name, 24), shared.style(Role::Text)).gap(1).text(glyph, shared.style(role)).gap(2);
         }
     }

@@ -3,7 +3,7 @@
 use super::errand::Found;
 use super::model::Model;
 use super::msg::{Cmd, Leave, Msg, Now, Purpose};
-use super::pane::{Cx, Subject, chat, composer, details, table};
+use super::pane::{Cx, Subject, chat, composer, details, models, table};
 use super::shared::{Link, Writing};
 use super::{action, arrive, keys, overlay, perform};
 use crate::proto::{Command, Level};
@@ -41,14 +41,14 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Cmd> {
         Msg::Lost(error) => {
             model.notices.say(Level::Warning, error.message.clone(), now);
             model.shared.link = Link::Lost(error);
-            model.watching = false;
+            model.watching = None;
             model.mark_all();
         }
         Msg::Restored(snapshot) => arrive::restored(model, *snapshot),
         Msg::Gone(error) => {
             model.fail(&error);
             model.shared.link = Link::Gone(error);
-            model.watching = false;
+            model.watching = None;
             model.mark_all();
         }
         Msg::Edited { purpose, result } => edited(model, purpose, result),
@@ -129,10 +129,11 @@ fn settle(model: &mut Model) {
         model.shared.looked_at = looked_at;
         model.mark(details::ID);
     }
-    let wanted = model.wants_metrics() && model.shared.is_up();
-    if wanted != model.watching && model.shared.is_up() {
-        model.watching = wanted;
-        model.post(Command::Watch { metrics: wanted });
+    let wanted = (model.wants_metrics(), model.shared.awake);
+    if Some(wanted) != model.watching && model.shared.is_up() {
+        model.watching = Some(wanted);
+        let (metrics, awake) = wanted;
+        model.post(Command::Watch { metrics, awake });
     }
 }
 
@@ -158,6 +159,10 @@ fn tick(model: &mut Model) {
     }
     if model.draft.changed.is_some_and(|at| at + std::time::Duration::from_secs(1) <= now) {
         action::talk::save_draft(model);
+    }
+    // Countdowns of backends that are asked again.
+    if model.shared.replica.backends.iter().any(|backend| backend.retry_at.is_some()) {
+        [chat::ID, models::ID].into_iter().for_each(|pane| model.mark(pane));
     }
     // Phases that count seconds.
     if model.shared.running().is_some() {

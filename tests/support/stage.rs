@@ -16,7 +16,7 @@ use arbour::config::ApiKey;
 use arbour::core::{Replica, Touched};
 use arbour::error::{Error, Kind, Result};
 use arbour::fetch::Hub;
-use arbour::host::{Configured, HostHandle, HostOptions};
+use arbour::host::{Configured, HostHandle, HostOptions, TitleOptions};
 use arbour::proto::*;
 
 /// A backend that writes one word for each permit; `.` ends the answer, `!` panics.
@@ -27,6 +27,8 @@ pub struct Puppet {
     pub started: Mutex<Vec<Parameters>>,
     pub dropped: Arc<AtomicUsize>,
     pub down: AtomicBool,
+    /// How often it was asked whether it is there.
+    pub probes: AtomicUsize,
     pub state: Mutex<ModelState>,
 }
 
@@ -39,6 +41,7 @@ impl Puppet {
             started: Mutex::default(),
             dropped: Arc::default(),
             down: AtomicBool::new(false),
+            probes: AtomicUsize::new(0),
             state: Mutex::new(ModelState::Loaded),
         })
     }
@@ -73,6 +76,7 @@ impl Backend for Puppet {
         None
     }
     async fn probe(&self) -> Result<Probe> {
+        self.probes.fetch_add(1, Ordering::SeqCst);
         if self.down.load(Ordering::SeqCst) {
             return Err(Error::new(Kind::Refused, "Nobody listens there."));
         }
@@ -138,6 +142,7 @@ pub fn options(folder: &Path, puppet: &Arc<Puppet>) -> HostOptions {
         linger: Duration::from_secs(60),
         quiet: Duration::from_secs(30),
         retries: 4,
+        titles: TitleOptions::default(),
         listens: false,
         kept: false,
         backends: vec![Configured { spec, key: None }],
@@ -291,6 +296,17 @@ impl Guest {
 
     pub fn text(&self, conversation: ConversationId, node: NodeId) -> String {
         self.replica.docs.get(&conversation).and_then(|d| d.content(node)).map(|c| content_text(c)).unwrap_or_default()
+    }
+
+    /// Waits until a backend was asked so often; each look is a question to the host.
+    pub async fn until_asked(&mut self, asked: &impl Fn() -> usize, times: usize) {
+        within(async {
+            while asked() < times {
+                self.client.ask(Query::Snapshot);
+                self.until_reply().await;
+            }
+        })
+        .await;
     }
 
     pub async fn until_state(&mut self, conversation: ConversationId, node: NodeId, state: State) {

@@ -60,6 +60,8 @@ pub enum Input {
     Undo { client: ClientId, id: CommandId, op: Op, redo: bool },
     /// Write down what running answers have so far.
     Checkpoint,
+    /// Whether somebody looks at this client now; what nobody saw is unread until then.
+    Awake { client: ClientId, awake: bool },
     /// A client is gone; what it looked at is not looked at by it any more.
     ClientGone { client: ClientId },
 }
@@ -138,6 +140,8 @@ pub struct Machine {
     live: HashMap<NodeId, Live>,
     /// What each client looks at.
     views: HashMap<ClientId, ConversationId>,
+    /// Clients at which nobody looks now.
+    asleep: HashSet<ClientId>,
     /// Conversations that are kept in memory only.
     unsaved: HashSet<ConversationId>,
 }
@@ -222,6 +226,11 @@ impl Machine {
         self.views.values().any(|viewed| *viewed == conversation)
     }
 
+    /// Whether somebody sees what arrives in this conversation.
+    fn is_seen(&self, conversation: ConversationId) -> bool {
+        self.views.iter().any(|(client, viewed)| *viewed == conversation && !self.asleep.contains(client))
+    }
+
     #[must_use]
     pub fn view_of(&self, client: ClientId) -> Option<ConversationId> {
         self.views.get(&client).copied()
@@ -269,8 +278,10 @@ impl Machine {
             Input::Found { client, id, command, conversations } => self.found(client, id, &command, &conversations, at),
             Input::Undo { client, id, op, redo } => self.undo(client, id, &op, redo, at),
             Input::Checkpoint => self.checkpoint(),
+            Input::Awake { client, awake } => self.awake(client, awake),
             Input::ClientGone { client } => {
                 self.views.remove(&client);
+                self.asleep.remove(&client);
                 Vec::new()
             }
         }

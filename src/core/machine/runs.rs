@@ -4,7 +4,8 @@ use super::{Effect, Machine, Write};
 use crate::core::{Counts, estimate};
 use crate::error::{Error, Kind};
 use crate::proto::{
-    Attempt, Content, ConversationId, DeltaKind, EventKind, Figure, Finish, Node, NodeId, Part, Progress, Role, State, UnixMs, content_text,
+    Attempt, ClientId, Content, ConversationId, DeltaKind, EventKind, Figure, Finish, Node, NodeId, Part, Progress, Role, State, UnixMs,
+    content_text,
 };
 
 impl Machine {
@@ -121,7 +122,7 @@ impl Machine {
         if let Some(user) = user.filter(|user| user.state == State::Accepted || accepted.is_some()) {
             writes.push(Write::Finish { conversation, node: Node { state: State::Accepted, ..user.clone() }, content: None });
         }
-        let seen = self.is_viewed(conversation);
+        let seen = self.is_seen(conversation);
         if let Some(doc) = self.replica.docs.get(&conversation) {
             let mut changed = doc.conversation.clone();
             let others = doc.running().filter(|other| other.id != node).count();
@@ -142,6 +143,24 @@ impl Machine {
                 effects.push(Effect::Emit(EventKind::Finished { conversation, node: ended }));
             }
         }
+        effects
+    }
+
+    /// Somebody looks at a client again: what waits there is read.
+    pub(super) fn awake(&mut self, client: ClientId, awake: bool) -> Vec<Effect> {
+        if !awake {
+            self.asleep.insert(client);
+            return Vec::new();
+        }
+        let was = self.asleep.remove(&client);
+        let viewed = self.views.get(&client).and_then(|viewed| self.replica.docs.get(viewed)).filter(|_| was);
+        let Some(mut row) = viewed.map(|doc| doc.conversation.row.clone()).filter(|row| row.unread) else { return Vec::new() };
+        row.unread = false;
+        let mut effects = Vec::new();
+        if !self.unsaved.contains(&row.id) {
+            effects.push(Effect::Persist { writes: vec![Write::Row(row.clone())], sync: false });
+        }
+        effects.push(Effect::Emit(EventKind::Row(row)));
         effects
     }
 

@@ -415,3 +415,25 @@ fn calls_without_ids_get_their_own() {
     let node = b.doc().node(answer).unwrap();
     assert!(node.tokens > 0 && node.snippet == "look", "{node:?}");
 }
+
+#[test]
+fn what_comes_while_nobody_looks_is_unread_until_somebody_does() {
+    let mut b = Bench::new();
+    let (conversation, client) = (b.conversation, b.client);
+    b.run(Command::View { conversation: Some(conversation) });
+    let (_, answer) = b.send(None, "hello");
+    b.feed(Input::Awake { client, awake: false });
+    b.write(answer, "Hi");
+    b.end(answer);
+    assert!(b.doc().conversation.row.unread);
+    b.feed(Input::Awake { client, awake: true });
+    assert!(!b.doc().conversation.row.unread);
+    assert!(matches!(b.writes.last(), Some(Write::Row(row)) if !row.unread), "and stays read after a restart");
+    let (_, second) = b.send(Some(answer), "again");
+    b.feed(Input::Awake { client, awake: false });
+    b.feed(Input::ClientGone { client });
+    b.run(Command::View { conversation: Some(conversation) });
+    b.write(second, "Hi");
+    b.end(second);
+    assert!(!b.doc().conversation.row.unread, "a client that came back is looked at");
+}

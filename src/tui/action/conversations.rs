@@ -275,3 +275,11 @@ pub fn ask_template(model: &mut Model, now: String) {
         vec![question],
     ));
 }
+
+/// A model gives it a title, as soon as nothing else goes on.
+pub fn title(model: &mut Model) {
+    let Some(conversation) = subject(model) else { return model.say("There is no conversation to give a title yet.") };
+    if !model.refuse_offline() {
+        model.post_for(Command::GiveTitle { conversation }, Waiting::Say("Its model is asked for a title.".to_owned()));
+    }
+}

@@ -50,6 +50,7 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
         Action::EditSave => talk::edit(model, false),
         Action::Retry => talk::retry(model, None),
         Action::RetryWith => talk::retry_with(model, call),
+        Action::TitleByModel => conversations::title(model),
         Action::TryNow => again::try_now(model),
         Action::Continue => talk::carry_on(model),
         Action::ToolAnswer => tools::answer(model),

@@ -39,6 +39,7 @@ fn act(keymap: &Keymap, scope: Scope, keys: &str) -> (String, Option<u32>) {
 const UNBOUND: &[(&str, &str)] = &[
     ("template-save", "takes an argument: `:template-save NAME`"),
     ("template-from", "takes an argument: `:template-from NAME`"),
+    ("title", "seldom needed: `:title`"),
     ("try-now", "asking again (`r`) does it on an answer that waits"),
     ("set", "takes arguments: `:set KEY VALUE`"),
     ("preset-save", "takes an argument: `:preset save NAME`"),
@@ -101,6 +102,7 @@ fn plain_reaches_what_has_no_argument() {
         "normal-mode",
         "template-save",
         "template-from",
+        "title",
         "try-now",
         "set",
         "preset-save",

@@ -3,6 +3,7 @@
 //! Invariant: a backend that is not simply up has a row that says so, and a model's row never hides its state.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -16,6 +17,7 @@ use crate::tui::layout::Slot;
 use crate::tui::listing::{Catalogue, describe, shown};
 use crate::tui::output::Cursor;
 use crate::tui::paint::{Row, tint};
+use crate::tui::backends;
 use crate::tui::shared::{Shared, model_state};
 use crate::tui::text::width::drawable;
 use crate::tui::theme::Role;
@@ -136,7 +138,7 @@ impl Models {
         let quiet = cx.style(Role::Quiet);
         let folded = self.folded.contains(&backend.name);
         row.margin(1).gap(1).text(if folded { "▸" } else { "▾" }, quiet).gap(1);
-        let (word, role) = backend_word(backend);
+        let (word, role) = backends::word(backend, cx.shared);
         row.right(&word, cx.style(role), 6);
         row.foreign(&backend.name, quiet);
     }
@@ -159,18 +161,6 @@ impl Models {
             }
             None => String::new(),
         }
-    }
-}
-
-/// How a backend is, in a word or its latency.
-#[must_use]
-pub fn backend_word(backend: &BackendStatus) -> (String, Role) {
-    match backend.state {
-        BackendState::Up => (backend.latency_ms.map_or_else(|| "up".to_owned(), |ms| format!("{} ms", format::number(ms))), Role::Quiet),
-        BackendState::Connecting => ("connecting…".to_owned(), Role::Running),
-        BackendState::Starting => ("starting…".to_owned(), Role::Running),
-        BackendState::Unauthorized => ("wants a key".to_owned(), Role::Warning),
-        BackendState::Down => ("down".to_owned(), Role::Error),
     }
 }
 
@@ -216,6 +206,10 @@ impl Pane for Models {
             }
             _ => Outcome::ignored(),
         }
+    }
+
+    fn deadline(&self, cx: &Cx<'_>) -> Option<Duration> {
+        backends::deadline(cx.replica.backends.iter(), cx.shared)
     }
 
     fn filtered(&self) -> Option<&str> {

@@ -265,13 +265,13 @@ fn panes_are_moved_between_zoomed_hidden_and_remembered() {
 #[test]
 fn metrics_are_watched_only_while_they_are_seen() {
     let mut bench = Bench::full(160, 45);
-    assert!(bench.posted().contains(&Command::Watch { metrics: true }));
+    assert!(bench.posted().contains(&Command::Watch { metrics: true, awake: true }));
     bench.msg(Msg::Focus(false));
-    assert_eq!(bench.posted(), [Command::Watch { metrics: false }]);
+    assert_eq!(bench.posted(), [Command::Watch { metrics: false, awake: false }]);
     bench.msg(Msg::Focus(true));
-    assert_eq!(bench.posted(), [Command::Watch { metrics: true }]);
+    assert_eq!(bench.posted(), [Command::Watch { metrics: true, awake: true }]);
     bench.msg(Msg::Resize { width: 60, height: 30 });
-    assert_eq!(bench.posted(), [Command::Watch { metrics: false }]);
+    assert_eq!(bench.posted(), [Command::Watch { metrics: false, awake: true }]);
 }
 
 #[test]

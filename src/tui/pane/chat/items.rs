@@ -239,6 +239,10 @@ impl Chat {
         {
             strips.push(Strip::Label(format!("⇄ {} answers next (so far: {})", drawable(&next.model), drawable(&last.model)), Role::Quiet));
         }
+        if let Some((what, meaning, role)) = self.hindrance(cx, leaf) {
+            strips.push(Strip::Line(format!("▲ {what}"), role));
+            strips.push(Strip::Line(format!("  {meaning}"), Role::Quiet));
+        }
         let mut below = 0u64;
         let mut at = doc.node(doc.leaf_below(leaf.id));
         while let Some(node) = at.filter(|n| n.id != leaf.id) {
@@ -251,6 +255,12 @@ impl Chat {
             strips.push(Strip::Line(format!("┄ {more} on this branch ({key} shows the end)"), Role::Quiet));
         }
         strips
+    }
+
+    /// What stands in the way of the next answer; while one is written, its own header tells.
+    pub(super) fn hindrance(&self, cx: &Cx<'_>, leaf: &Node) -> Option<(String, &'static str, Role)> {
+        let next = cx.shared.model().filter(|_| !leaf.state.is_running())?;
+        crate::tui::backends::hindrance(&next, cx.shared)
     }
 
     /// Rows of the message at which the needle is found.

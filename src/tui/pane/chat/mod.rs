@@ -24,6 +24,7 @@ use crate::tui::action::{Action, Scope};
 use crate::tui::layout::Slot;
 use crate::tui::output::Cursor;
 use crate::tui::paint::Row;
+use crate::tui::backends;
 use crate::tui::shared::{Link, Shared};
 use crate::tui::text::width::drawable;
 use crate::tui::text::{Code, Jump, List, Pages, estimate_height};
@@ -67,6 +68,8 @@ struct Chat {
     width: u16,
     height: u16,
     theme: u32,
+    /// The revision of models and backends that the tail was made with.
+    models: u64,
     /// Messages whose thinking, calls and results are shown.
     unfolded: HashSet<NodeId>,
     reveal: u64,
@@ -91,6 +94,7 @@ impl Default for Chat {
             width: 0,
             height: 0,
             theme: 0,
+            models: 0,
             unfolded: HashSet::new(),
             reveal: 0,
             missing: Vec::new(),
@@ -121,6 +125,10 @@ impl Chat {
             self.made = Some(made);
             let other = before.is_none_or(|b| b.conversation != made.conversation);
             self.take_path(shared, width, other);
+        }
+        if std::mem::replace(&mut self.models, shared.revisions.models) != shared.revisions.models {
+            // The tail says what stands in the way of the next answer.
+            self.list.forget_height(self.path.len());
         }
         if self.width != width || self.theme != shared.theme.generation {
             self.width = width;
@@ -443,7 +451,10 @@ impl Pane for Chat {
 
     fn deadline(&self, cx: &Cx<'_>) -> Option<Duration> {
         // A phase that counts seconds on the screen moves once a second, while somebody looks.
-        let node = cx.shared.running()?;
+        let Some(node) = cx.shared.running() else {
+            let next = cx.shared.model()?;
+            return backends::deadline(cx.replica.backends.iter().filter(|backend| backend.name == next.backend), cx.shared);
+        };
         let counts =
             matches!(node.state, State::Connecting | State::Waiting | State::Loading | State::Reading | State::Thinking | State::Queued);
         (cx.awake && counts && self.path.contains(&node.id)).then(|| Duration::from_secs(cx.now.mono.as_secs() + 1))

@@ -172,7 +172,7 @@ impl Table {
         let folded = self.folded.contains(&head.title);
         row.text(if folded { "▸" } else { "▾" }, quiet).gap(1);
         let backend = cx.replica.backends.iter().find(|b| self.grouping == super::Grouping::Backend && b.name == head.title);
-        let word = backend.map(crate::tui::pane::models::backend_word).filter(|(_, role)| *role != Role::Quiet);
+        let word = backend.map(|backend| crate::tui::backends::word(backend, cx.shared)).filter(|(_, role)| *role != Role::Quiet);
         row.foreign(&head.title, if head.rest { quiet } else { cx.style(Role::Strong) }).gap(2);
         let bytes = if head.bytes > 0 { format!(" · {}", format::bytes(head.bytes)) } else { String::new() };
         row.text(&format!("{}{bytes}", format::grouped(head.count as u64)), quiet);
