@@ -32,7 +32,7 @@ pub fn messages(prompt: &Content, answer: &Content) -> Vec<Message> {
         excerpt(prompt),
         excerpt(answer)
     );
-    vec![Message { role: Role::User, text, thinking: None }]
+    vec![Message::new(Role::User, text)]
 }
 
 /// The title in what a model answered.

@@ -39,11 +39,11 @@ pub fn hindrance(reference: &ModelRef, shared: &Shared) -> Option<(String, &'sta
         BackendState::Down => {
             let why = backend.error.as_ref().map(|error| format!(" ({})", retry::why(error))).unwrap_or_default();
             let told = format!("{name} is down{}{}", drawable(&why), again(backend, shared));
-            Some((told, "What you send waits for it a while; another model answers at once.", Role::Warning))
+            Some((told, "What you send waits for it a while.", Role::Warning))
         }
         BackendState::Starting => Some((format!("{name} is starting"), "What you send waits for it.", Role::Running)),
         BackendState::Unauthorized => {
-            Some((format!("{name} wants a key"), "What you send will fail until it has one; another model answers.", Role::Warning))
+            Some((format!("{name} wants a key"), "What you send fails until it has one.", Role::Warning))
         }
         BackendState::Up if backend.slow => {
             let latency = backend.latency_ms.map(|ms| format!(" ({} ms a round trip)", format::number(ms))).unwrap_or_default();

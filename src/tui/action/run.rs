@@ -270,7 +270,8 @@ pub fn complete_slash(model: &mut Model, back: bool, templates: Vec<(String, Str
     let names = find::names(model);
     let (start, candidates) = crate::tui::command_line::candidates(line, &names.lists());
     // What a candidate replaces and what the composer completes must begin at the same place.
-    let head = &line[start..line.len() - token.trim_start_matches('/').len().min(line.len() - start)];
+    let end = line.len() - token.trim_start_matches('/').len().min(line.len() - start);
+    let head = line.get(start..end).unwrap_or_default();
     let slash = if token.starts_with('/') { "/" } else { "" };
     let own = templates.into_iter().filter(|(name, _)| token.starts_with('/') && name.starts_with(line) && name != line);
     let commands = candidates.into_iter().filter_map(|c| Some((c.text.strip_prefix(head)?.to_owned(), c.about)));

@@ -66,7 +66,7 @@ actions! {
     EditSave "edit-save" Chat [] () "Edit this message without asking";
     Retry "retry" Chat [] () "Ask again (adds a version)";
     RetryWith "retry-with" Chat [] (model: Takes::Model, free) "Ask again with another model";
-    TitleByModel "title" Anywhere ["rename-auto"] () "Let its model give this conversation a title";
+    TitleByModel "title" Anywhere [] () "Let its model give this conversation a title";
     TryNow "try-now" Anywhere [] () "Ask again now: do not wait for the next attempt";
     Continue "continue" Chat [] () "Continue this answer";
     ToolAnswer "tool-answer" Chat [] () "Write the result of a tool that this answer calls for";

@@ -241,7 +241,8 @@ impl Chat {
         }
         if let Some((what, meaning, role)) = self.hindrance(cx, leaf) {
             strips.push(Strip::Line(format!("▲ {what}"), role));
-            strips.push(Strip::Line(format!("  {meaning}"), Role::Quiet));
+            let columns = usize::from(self.width.saturating_sub(INDENT + 1));
+            strips.extend(wrap(meaning, columns).into_iter().map(|line| Strip::Line(line, Role::Quiet)));
         }
         let mut below = 0u64;
         let mut at = doc.node(doc.leaf_below(leaf.id));
