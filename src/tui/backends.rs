@@ -42,9 +42,7 @@ pub fn hindrance(reference: &ModelRef, shared: &Shared) -> Option<(String, &'sta
             Some((told, "What you send waits for it a while.", Role::Warning))
         }
         BackendState::Starting => Some((format!("{name} is starting"), "What you send waits for it.", Role::Running)),
-        BackendState::Unauthorized => {
-            Some((format!("{name} wants a key"), "What you send fails until it has one.", Role::Warning))
-        }
+        BackendState::Unauthorized => Some((format!("{name} wants a key"), "What you send fails until it has one.", Role::Warning)),
         BackendState::Up if backend.slow => {
             let latency = backend.latency_ms.map(|ms| format!(" ({} ms a round trip)", format::number(ms))).unwrap_or_default();
             Some((format!("{name} is slow{latency}"), "Answers begin late.", Role::Quiet))

@@ -21,10 +21,10 @@ use super::{Call, Cx, Intent, Outcome, Pane, PaneInfo, Seek, Subject, Title, til
 use crate::core::Doc;
 use crate::proto::{ConversationId, Event, EventKind, NodeId, Role as Speaker, State};
 use crate::tui::action::{Action, Scope};
+use crate::tui::backends;
 use crate::tui::layout::Slot;
 use crate::tui::output::Cursor;
 use crate::tui::paint::Row;
-use crate::tui::backends;
 use crate::tui::shared::{Link, Shared};
 use crate::tui::text::width::drawable;
 use crate::tui::text::{Code, Jump, List, Pages, estimate_height};
