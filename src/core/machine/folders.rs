@@ -96,24 +96,16 @@ impl Machine {
     /// Where effects change what lies in folders, the folders follow with their new counts.
     pub(super) fn count_folders(&self, effects: &mut Vec<Effect>) {
         let mut rows: HashMap<ConversationId, Option<(FolderId, bool)>> = HashMap::new();
-        let mut folders: Option<Vec<Folder>> = None;
+        // As they will be; what moves is counted on that.
+        let told = |effect: &Effect| if let Effect::Emit(EventKind::Folders(list)) = effect { Some(list.clone()) } else { None };
+        let mut folders: Option<Vec<Folder>> = effects.iter().find_map(told);
         let mut last = 0;
         for (at, effect) in effects.iter().enumerate() {
             let (id, after) = match effect {
                 Effect::Emit(EventKind::Row(row)) => (row.id, lies(row)),
                 Effect::Emit(EventKind::Conversation(conversation)) => (conversation.row.id, lies(&conversation.row)),
                 Effect::Emit(EventKind::ConversationRemoved { id }) => (*id, None),
-                Effect::Emit(EventKind::Folders(list)) => {
-                    let counted = folders.take();
-                    let counts = counted.iter().flatten().map(|folder| (folder.id, (folder.count, folder.unread)));
-                    let counts: HashMap<FolderId, (u32, u32)> = counts.collect();
-                    let mut list = list.clone();
-                    for folder in &mut list {
-                        if let Some((count, unread)) = counts.get(&folder.id) {
-                            (folder.count, folder.unread) = (*count, *unread);
-                        }
-                    }
-                    folders = Some(list);
+                Effect::Emit(EventKind::Folders(_)) => {
                     last = at;
                     continue;
                 }
@@ -138,15 +130,20 @@ impl Machine {
             count(after, 1);
         }
         if let Some(folders) = folders {
-            effects.retain(|effect| !matches!(effect, Effect::Emit(EventKind::Folders(_))));
-            let at = (last + 1).min(effects.len());
-            effects.insert(at, Effect::Emit(EventKind::Folders(folders)));
+            effects.insert(last + 1, Effect::Emit(EventKind::Folders(folders)));
+            // One is enough: the last.
+            let mut after = last + 1;
+            effects.retain(|effect| {
+                let keep = after == 0 || !matches!(effect, Effect::Emit(EventKind::Folders(_)));
+                after = after.saturating_sub(1);
+                keep
+            });
         }
     }
 }
 
 /// The folder in whose count a conversation is, and whether it counts as unread.
-fn lies(row: &ConversationRow) -> Option<(FolderId, bool)> {
+pub(super) fn lies(row: &ConversationRow) -> Option<(FolderId, bool)> {
     row.folder.filter(|_| !row.archived && row.deleted.is_none()).map(|folder| (folder, row.unread))
 }
 

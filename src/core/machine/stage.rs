@@ -13,7 +13,7 @@ use crate::core::tree::Counts;
 use crate::core::undo::Step;
 use crate::core::{Doc, Write};
 use crate::error::{Error, Kind, Result};
-use crate::proto::{Content, Conversation, ConversationId, EventKind, Folder, FolderId, Node, NodeId, Subject, UnixMs};
+use crate::proto::{Content, Conversation, ConversationId, ConversationRow, EventKind, Folder, FolderId, Node, NodeId, Subject, UnixMs};
 
 /// One conversation of a stage.
 struct Scene<'m> {
@@ -59,8 +59,11 @@ impl Scene<'_> {
         !doc.is_away(id) && doc.path(id).into_iter().any(|above| self.gone(above))
     }
 
+    /// Where to look instead of a message that is out of sight: beside the topmost that went.
     fn nearest(&self, id: NodeId) -> Option<NodeId> {
-        self.doc?.nearest(id, |other| self.gone(other))
+        let doc = self.doc?;
+        let top = doc.path(id).into_iter().find(|above| self.gone(*above)).unwrap_or(id);
+        doc.nearest(top, |other| self.gone(other))
     }
 }
 
@@ -244,8 +247,8 @@ impl<'m> Stage<'m> {
         }
         match (known, to) {
             (Some(at), None) => {
-                if self.folders.iter().any(|folder| folder.parent == Some(id)) {
-                    return Err(changed_since());
+                if self.folders.iter().any(|folder| folder.parent == Some(id)) || self.is_used(id, self.folders[at].count) {
+                    return Err(Error::new(Kind::Usage, "Something was put into the folder since, so it stays."));
                 }
                 self.folders.remove(at);
                 self.put.retain(|put| *put != id);
@@ -266,6 +269,14 @@ impl<'m> Stage<'m> {
             (None, None) => {}
         }
         Ok(())
+    }
+
+    /// Whether conversations lie in a folder that has so many: at hand or not.
+    fn is_used(&self, id: FolderId, count: u32) -> bool {
+        let rows = &self.machine.replica.rows;
+        let stays = |row: &ConversationRow| self.scenes.get(&row.id).map_or(row.folder, |scene| scene.now.row.folder) == Some(id);
+        let counted = rows.values().filter(|row| folders::lies(row).is_some_and(|(folder, _)| folder == id)).count();
+        (count as usize) > counted || rows.values().any(stays)
     }
 
     /// HEADs that are out of sight now go where one would look next; names of branches do not.

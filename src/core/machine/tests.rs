@@ -1,5 +1,7 @@
 //! The rules of conversations, without IO: commands go in, effects come out, a driver of ten lines carries them out.
 
+mod acts;
+
 use super::*;
 use crate::core::Doc;
 use crate::error::Kind;
