@@ -139,7 +139,11 @@ impl Machine {
             Some("forked"),
         ));
         let about = format!("forked {} into a new conversation", said(&from.row.title, "a conversation"));
-        let steps = vec![Step::Deleted { conversation: *to, from: Some(at), to: None }];
+        let mut steps = vec![Step::Deleted { conversation: *to, from: Some(at), to: None }];
+        if from.row.folder.is_some() {
+            // Taken back, it does not hold the folder in the bin.
+            steps.push(Step::InFolder { conversation: *to, from: None, to: from.row.folder });
+        }
         let events = vec![EventKind::Row(new.row.clone())];
         let contents = copies.nodes.iter().map(|(node, content)| (node.id, content.clone())).collect();
         let nodes = copies.nodes.iter().map(|(node, _)| node.clone()).collect();
