@@ -14,6 +14,8 @@ mod fitting;
 mod herd;
 #[path = "host/models.rs"]
 mod models;
+#[path = "host/queue.rs"]
+mod queue;
 #[path = "host/settings.rs"]
 mod settings;
 #[path = "support/stage.rs"]

@@ -236,7 +236,7 @@ pub fn usage(doc: &Doc, system: Option<&str>, leaf: Option<NodeId>, draft: &str)
         let counted = node
             .run
             .as_ref()
-            .filter(|_| node.continues.is_none())
+            .filter(|run| node.continues.is_none() && run.left_out.is_none())
             .and_then(|run| run.figures.prompt_tokens)
             .filter(|figure| figure.source == Source::Server);
         if let Some(figure) = counted {

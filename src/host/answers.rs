@@ -8,10 +8,10 @@ use super::seats::Search;
 use super::{Message, Seat};
 use crate::backend::Request;
 use crate::core::parameters::{self, Facts};
-use crate::core::prompt;
+use crate::core::{overflow, prompt};
 use crate::error::{Error, Kind, Result};
 use crate::proto::wire::HostFrame;
-use crate::proto::{Content, ConversationId, ModelRef, NodeId, Opened, Part, Query, Reply, RequestPreview, Window};
+use crate::proto::{Content, ConversationId, LeftOut, ModelRef, NodeId, Opened, Part, Query, Reply, RequestPreview, Window};
 use crate::store::Store;
 
 /// Requests of this host's life that are remembered exactly, for `:request`.
@@ -169,6 +169,7 @@ impl Host {
         let doc = self.machine.replica.docs.get(&conversation).ok_or_else(no_conversation)?;
         let node = doc.node(answer).ok_or_else(|| Error::new(Kind::NotFound, "There is no such message here."))?;
         let model = node.run.as_ref().map(|run| run.model.clone()).or_else(|| node.model.clone()).ok_or_else(no_run)?;
+        let left_out = node.run.as_ref().and_then(|run| run.left_out.clone());
         let remembered = self.requests.iter().find(|(known, _)| *known == answer).map(|(_, request)| request.clone());
         let (request, note) = match remembered {
             Some(request) => (request, None),
@@ -186,7 +187,7 @@ impl Host {
                 let system = begun.as_ref().and_then(|b| b.system.clone()).or_else(|| now().system().map(str::to_owned));
                 let request = Request {
                     model: model.model.clone(),
-                    messages: prompt::messages(doc, system.as_deref(), leaf, None),
+                    messages: overflow::messages(doc, system.as_deref(), leaf, None, &left_out.clone().unwrap_or_default()),
                     parameters: begun.map_or_else(|| now().parameters(), |begun| begun.parameters),
                     continues,
                     conversation: conversation.to_string(),
@@ -197,6 +198,7 @@ impl Host {
         let request = self.attachments.shown(request).await;
         let mut preview = self.preview(&model, &request)?;
         preview.notes.extend(note);
+        preview.notes.extend(left_out.map(|left_out| without(&left_out, "were")));
         Ok(preview)
     }
 
@@ -220,9 +222,11 @@ impl Host {
             None => self.machine.default_model()?,
         };
         let settings = self.machine.settings(&model, Some(&doc.conversation));
+        let draft = draft.map(|text| vec![Part::Text { text }]);
+        let (messages, left_out) = self.machine.sendable(doc, &settings, &model, parent, draft.as_deref())?;
         let request = Request {
             model: model.model.clone(),
-            messages: prompt::messages(doc, settings.system(), parent, draft.map(|text| vec![Part::Text { text }]).as_deref()),
+            messages,
             parameters: settings.parameters(),
             continues: false,
             conversation: conversation.to_string(),
@@ -231,6 +235,7 @@ impl Host {
         let request = self.attachments.shown(request).await;
         let mut preview = self.preview(&model, &request)?;
         preview.notes.extend(problems);
+        preview.notes.extend(left_out.map(|left_out| without(&left_out, "will be")));
         Ok(preview)
     }
 
@@ -251,6 +256,11 @@ impl Host {
         }
         Ok(preview)
     }
+}
+
+/// That a request is not the whole path.
+fn without(left_out: &LeftOut, when: &str) -> String {
+    format!("{} of the middle {when} left out: the context does not hold all.", overflow::words(left_out))
 }
 
 fn no_conversation() -> Error {

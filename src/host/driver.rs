@@ -513,6 +513,7 @@ impl Host {
         let reason = self.ending.clone().unwrap_or_default();
         tracing::info!(%reason, "the host ends");
         let why = Error::new(Kind::HostGone, "The host ended while this was written.");
+        self.machine.hold_queues();
         self.runs.stop_all(&why);
         let deadline = Instant::now() + STOP;
         while !self.runs.is_empty() {

@@ -339,6 +339,12 @@ impl Host {
             self.emit(EventKind::Notice { level: Level::Error, error: fault.clone() });
         }
         let done = result.is_ok();
+        if let Some((conversation, contents)) = self.machine.needs_at_end(node).filter(|(_, contents)| !contents.is_empty())
+            && let Err(error) = self.load_contents(conversation, contents).await
+        {
+            // Then what waits is held.
+            tracing::warn!(%error, "the messages above a queued prompt were not read");
+        }
         let effects = self.machine.handle(Input::Ended { node, result }, now());
         self.carry_out(effects, None).await;
         self.title_later(node, done);

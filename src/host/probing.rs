@@ -272,8 +272,13 @@ impl Host {
                 return models.iter().any(|model| self.backends.get(&model.backend).is_none_or(|slot| slot.backend.is_none()));
             }
             Command::StartModel { model, .. } | Command::StopModel { model } => Some(model.clone()),
-            Command::Send { model: Some(model), .. } | Command::Answer { model: Some(model), .. } => Some(model.clone()),
-            Command::Send { conversation, .. } | Command::Answer { conversation, .. } => {
+            Command::Send { model: Some(model), .. }
+            | Command::Answer { model: Some(model), .. }
+            | Command::Enqueue { model: Some(model), .. } => Some(model.clone()),
+            Command::Send { conversation, .. }
+            | Command::Answer { conversation, .. }
+            | Command::Enqueue { conversation, .. }
+            | Command::SendQueued { conversation, .. } => {
                 // What cannot be loaded is said when the command is handled.
                 if !self.load(*conversation).await.unwrap_or(false) {
                     return false;

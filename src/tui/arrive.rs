@@ -168,6 +168,13 @@ fn follow(model: &mut Model, event: &Event) {
     let ours = view.awaited == Some(node.id);
     let first = view.leaf.is_none();
     if !(ours || first) {
+        // What waited at the end of the shown branch goes out: the branch is shown on, whatever is read in it.
+        if node.parent == view.leaf && action::queue::is_queued(model, node.id) {
+            model.shared.view.leaf = Some(node.id);
+            if let Some(doc) = model.shared.replica.docs.get_mut(conversation) {
+                doc.visit(node.id);
+            }
+        }
         return;
     }
     if ours {
@@ -238,7 +245,7 @@ fn notice(model: &mut Model, event: &Event) {
 pub fn ack(model: &mut Model, tag: Tag, result: Result<Ack>) {
     let Some(waiting) = model.waiting.remove(&tag) else { return };
     match (waiting, result) {
-        (Waiting::Sent { text, attached }, Err(error)) => {
+        (Waiting::Sent { text, attached } | Waiting::Queued { text, attached, .. }, Err(error)) => {
             let empty = model.shared.composer.borrow().is_empty() && model.shared.attached.is_empty();
             if empty {
                 action::talk::fill(model, &text);
@@ -259,6 +266,7 @@ pub fn ack(model: &mut Model, tag: Tag, result: Result<Ack>) {
         (Waiting::Go { said, conversation, node }, Ok(_)) => action::tree::go(model, said, conversation, node),
         (Waiting::Grafted { said, node, to, under }, Ok(_)) => action::graft::grafted(model, said, node, to, under),
         (Waiting::Stopped(start), Ok(_)) => action::fitting::start_anyway(model, start),
+        (Waiting::Queued { node, .. }, Ok(_)) => action::queue::taken(model, node),
         (Waiting::Say(text), Ok(_)) => model.say(text),
         (_, Ok(_)) => {}
         (_, Err(error)) => {

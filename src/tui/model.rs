@@ -100,6 +100,13 @@ pub enum Waiting {
         /// What went along with it.
         attached: Content,
     },
+    /// A prompt for the queue: given back to the composer when the host refuses it.
+    Queued {
+        node: NodeId,
+        answer: NodeId,
+        text: String,
+        attached: Content,
+    },
     /// A piece of an attachment on its way.
     Piece(u64),
     /// The text of an attachment, to be put into the composer in its place.

@@ -20,7 +20,7 @@ use super::text::Highlighter;
 use super::theme::{Role, Theme};
 use crate::core::filter::conversations;
 use crate::core::settings::{self, Effective, Own, Sources};
-use crate::core::{Doc, Replica, names, prompt};
+use crate::core::{Doc, Replica, names, overflow, prompt};
 use crate::error::Error;
 use crate::proto::{
     BackendKind, BackendState, Card, ConversationId, DownloadState, FolderId, ModelInfo, ModelRef, ModelState, Node, NodeId, Parameters,
@@ -46,6 +46,8 @@ pub enum Writing {
     Message,
     /// Another version of a message.
     Edit { node: NodeId, ask: bool, stash: String },
+    /// A prompt that waits in the queue.
+    Queued { node: NodeId, stash: String },
     /// The system prompt.
     System { stash: String },
     /// The result of a tool that this answer calls for: those before it are written.
@@ -58,7 +60,7 @@ impl Writing {
     pub fn stash(&self) -> Option<&str> {
         match self {
             Self::Message => None,
-            Self::Edit { stash, .. } | Self::System { stash } | Self::Tool { stash, .. } => Some(stash),
+            Self::Edit { stash, .. } | Self::Queued { stash, .. } | Self::System { stash } | Self::Tool { stash, .. } => Some(stash),
         }
     }
 }
@@ -316,12 +318,7 @@ impl Shared {
     #[must_use]
     pub fn context(&self) -> Option<u32> {
         let info = self.model_info()?;
-        let asked = self.settings().values.get("context").and_then(|(n, _)| u32::try_from(n.as_i64()?).ok());
-        match info.kind {
-            BackendKind::Ollama | BackendKind::Embedded => asked.or(info.context),
-            BackendKind::LlamaServer | BackendKind::OpenAi | BackendKind::Anthropic => info.context,
-        }
-        .or(info.context_max)
+        overflow::context(info, &self.settings())
     }
 
     /// The size of the prompt for a draft below the leaf.
@@ -349,6 +346,30 @@ impl Shared {
                 usage
             }
         }
+    }
+
+    /// What of the path would be sent with a draft, if what does not fit is cut; `None`: nobody knows how much fits.
+    #[must_use]
+    pub fn plan(&self, draft: &str) -> Option<overflow::Plan> {
+        let settings = self.settings();
+        let room = overflow::room(self.model_info()?, &settings)?;
+        let doc = self.doc()?;
+        let leaf = match &self.view.writing {
+            Writing::Edit { node, ask: true, .. } => doc.node(*node).and_then(|n| n.parent),
+            _ => self.view.leaf,
+        };
+        Some(overflow::plan(doc, settings.system(), leaf, overflow::Draft::text(draft), room))
+    }
+
+    /// What would be left out of the prompt now, because the settings say so: `12 of 40 left out`.
+    #[must_use]
+    pub fn leaves_out(&self) -> Option<String> {
+        if !overflow::cuts(&self.settings()) {
+            return None;
+        }
+        let plan = self.plan(&self.composer.borrow().text())?;
+        let count = plan.left_out.nodes.len();
+        (count > 0).then(|| format!("{count} of {} left out", plan.messages))
     }
 
     /// Whether this is the first screen: everybody has answered, nobody has a model, and nobody sent it away.

@@ -182,6 +182,9 @@ fn draw_facts(model: &Model, row: &mut Row<'_>, narrow: bool) {
         let role = if percent >= 90 { Role::Warning } else { Role::Quiet };
         row.text(&format!("{}/{}", format::short(u64::from(used)), format::context(u64::from(context))), shared.style(role)).gap(2);
     }
+    if let Some(queued) = super::action::queue::summary(shared).filter(|_| !narrow) {
+        row.text(&queued, shared.style(Role::Quiet)).gap(2);
+    }
     let rate = shared.target().filter(|n| n.role == Speaker::Assistant).and_then(|n| n.run.as_ref()?.figures.tokens_per_s);
     if let Some(rate) = rate.filter(|_| !narrow) {
         row.text(&format!("{} t/s", format::figure(Some(rate), format::number)), shared.style(Role::Quiet)).gap(2);

@@ -40,7 +40,7 @@ fn what_the_table_claims_is_sent_and_nothing_else() {
             let sent = body(&[(parameter.key, value.clone())]);
             // What keep_alive asks of a router, the host does.
             let host = kind == BackendKind::LlamaServer && parameter.key == "keep_alive";
-            let claimed = parameter.kinds.contains(&kind) && !host;
+            let claimed = parameter.kinds.contains(&kind) && !host && !parameter.is_kept();
             // A budget means something only to a model that thinks; Anthropic is told both at once.
             let with = kind == BackendKind::Anthropic && parameter.key == "thinking_budget";
             let sent = if with { body(&[("thinking", json!("on")), (parameter.key, json!(4321))]) } else { sent };

@@ -290,6 +290,14 @@ impl Guest {
         (node, answer)
     }
 
+    /// Puts a prompt into the queue behind an answer; gives its ids.
+    pub async fn enqueue(&mut self, conversation: ConversationId, line: NodeId, text: &str) -> (NodeId, NodeId) {
+        let (node, answer) = (self.client.fresh(), self.client.fresh());
+        let content = vec![Part::Text { text: text.into() }];
+        self.act(Command::Enqueue { conversation, line, node, answer, content, model: None }).await.unwrap();
+        (node, answer)
+    }
+
     pub fn node(&self, conversation: ConversationId, node: NodeId) -> Option<&Node> {
         self.replica.docs.get(&conversation)?.node(node)
     }

@@ -221,7 +221,7 @@ fn keep_alive(parameters: &Parameters) -> Option<Duration> {
 
 /// What of the parameters the engine goes by: its prompt alone does not show them.
 fn takes(parameters: &Parameters) -> Vec<String> {
-    let taken = crate::core::parameters::PARAMETERS.iter().filter(|p| p.kinds.contains(&BackendKind::Embedded));
+    let taken = crate::core::parameters::PARAMETERS.iter().filter(|p| p.kinds.contains(&BackendKind::Embedded) && !p.is_kept());
     let set = taken.filter_map(|p| Some(format!("{} {}", p.key, crate::core::parameters::show(parameters.0.get(p.key)?))));
     let set: Vec<String> = set.collect();
     if set.is_empty() { Vec::new() } else { vec![format!("The engine is asked with {}.", set.join(", "))] }

@@ -7,7 +7,7 @@ use super::undo::{Did, said};
 use super::{Effect, Live, Machine, Start, Write};
 use crate::core::settings::{self, State as Settings};
 use crate::core::undo::{Op, Step};
-use crate::core::{Doc, names, parameters, prompt};
+use crate::core::{Doc, names, overflow, parameters, queue as waiting};
 use crate::error::{Error, Kind, Result, harmless, quoted};
 use crate::proto::{
     Ack, ClientId, Command, CommandId, Content, Conversation, ConversationId, ConversationRow, EventKind, Figures, ModelRef, NodeId,
@@ -41,6 +41,11 @@ pub fn subject(command: &Command) -> Option<ConversationId> {
         | Command::SetHead { conversation, .. }
         | Command::SetBranch { conversation, .. }
         | Command::SetDraft { conversation, .. }
+        | Command::Enqueue { conversation, .. }
+        | Command::EditQueued { conversation, .. }
+        | Command::MoveQueued { conversation, .. }
+        | Command::DropQueued { conversation, .. }
+        | Command::SendQueued { conversation, .. }
         | Command::View { conversation: Some(conversation) } => Some(*conversation),
         _ => None,
     }
@@ -82,7 +87,10 @@ impl Machine {
         let change = match command {
             Command::NewConversation { .. } => self.new_conversation(command, at),
             Command::View { conversation } => self.view(client, conversation),
-            Command::Send { .. } | Command::Answer { .. } => self.ask(command, run, at),
+            Command::Send { .. } | Command::Answer { .. } => self.ask(command, run, at, None),
+            Command::Enqueue { .. } => self.enqueue(command, run, at),
+            Command::EditQueued { .. } | Command::MoveQueued { .. } | Command::DropQueued { .. } => self.change_queue(command),
+            Command::SendQueued { conversation, node, beside } => self.send_queued(conversation, node, beside, run, at),
             Command::Add { conversation, node, parent, role, content } => self.add(conversation, node, parent, role, content, at),
             Command::Stop { conversation, node } => self.stop(conversation, node),
             Command::DeleteConversation { conversation } => self.delete(conversation),
@@ -183,14 +191,21 @@ impl Machine {
         let shown = change.events.into_iter().filter(|event| saved || !matches!(event, EventKind::Row(_)));
         effects.extend(shown.map(Effect::Emit));
         if let Some(start) = change.start {
-            let figures = Figures::default();
-            self.live
-                .insert(start.node, Live { conversation: start.conversation, figures, dirty: false, began: false, failed: Vec::new() });
-            effects.push(Effect::Start(Box::new(start)));
+            effects.push(self.begin(start));
         }
         effects.extend(change.aborts.into_iter().map(|node| Effect::Abort { node }));
         effects.push(Effect::Ack { client, id, result: Ok(change.ack.unwrap_or(Ack::Done)) });
         effects
+    }
+
+    /// An answer is produced from now on.
+    pub(super) fn begin(&mut self, start: Start) -> Effect {
+        let figures = Figures::default();
+        self.live.insert(
+            start.node,
+            Live { conversation: start.conversation, figures, dirty: false, began: false, failed: Vec::new(), then: None },
+        );
+        Effect::Start(Box::new(start))
     }
 
     pub(super) fn doc(&self, conversation: ConversationId) -> Result<&Doc> {
@@ -239,8 +254,9 @@ impl Machine {
         Ok(Change { writes: vec![Write::Conversation(changed)], events: vec![EventKind::Row(row)], lazy: true, ..Change::default() })
     }
 
-    /// `Send` and `Answer`: both end in a new answer that a backend is to produce.
-    fn ask(&self, command: Command, run: RunId, at: UnixMs) -> Result<Change> {
+    /// `Send` and `Answer`: both end in a new answer that a backend is to produce. `queued`: the prompt
+    /// comes out of the queue.
+    pub(super) fn ask(&self, command: Command, run: RunId, at: UnixMs, queued: Option<Begun>) -> Result<Change> {
         let (conversation, user, parent, answer, model, continues) = match command {
             Command::Send { conversation, node, parent, content, answer, model } => {
                 (conversation, Some((node, content)), parent, answer, model, None)
@@ -255,7 +271,7 @@ impl Machine {
             return Ok(Change::default());
         }
         let above = parent.map(|id| super::marks::shown(doc, id)).transpose()?;
-        if let Some(above) = above.filter(|above| above.state.is_running()) {
+        if let Some(above) = above.filter(|above| above.state.is_running() && !queued.as_ref().is_some_and(|queued| queued.by_itself)) {
             return Err(Error::new(Kind::Busy, format!("The answer above is still {}.", above.state))
                 .hint("Wait until it is done, or stop it with C-c; what you typed is kept."));
         }
@@ -266,17 +282,14 @@ impl Machine {
             Some(model) => model,
             None => self.default_model()?,
         };
-        let mut grown = Grown::new(doc);
+        let mut grown = queued.map_or_else(|| Grown::new(doc), Grown::queued);
         let mut change = Change::default();
         let settings = self.settings(&model, Some(&doc.conversation));
-        let system = settings.system();
-        let mut messages = prompt::messages(doc, system, parent, None);
+        let mut draft: Option<Content> = None;
         let mut under = parent;
         if let Some((id, content)) = user {
             let text = crate::proto::content_text(&content);
-            if text.trim().is_empty() && content.iter().all(|part| matches!(part, Part::Text { .. } | Part::Thinking { .. })) {
-                return Err(Error::new(Kind::Usage, "There is nothing to send."));
-            }
+            has_words(&content)?;
             let role = speaker(doc, parent, &content)?;
             if doc.node(id).is_some() {
                 return Err(Error::new(Kind::Usage, "This message was sent already."));
@@ -286,7 +299,7 @@ impl Machine {
                 grown.conversation.draft.clear();
                 grown.conversation.attached.clear();
             }
-            messages = prompt::messages(doc, system, parent, Some(&content));
+            draft = Some(content.clone());
             let node = fresh(id, parent, role, State::Sent, at, &content);
             if grown.conversation.row.title.is_empty() && parent.is_none() {
                 grown.conversation.row.title = line(&text, &content, 48);
@@ -299,7 +312,6 @@ impl Machine {
             let known = doc.node(old).filter(|old| old.role == Role::Assistant && old.parent == parent);
             known.ok_or_else(|| no_message("the answer to continue"))?;
             begun = doc.content(old).cloned().unwrap_or_default();
-            messages = prompt::messages(doc, system, Some(old), None);
         }
         // What it called tools for is not called again.
         begun.retain(|part| matches!(part, Part::Text { .. } | Part::Thinking { .. }));
@@ -307,11 +319,12 @@ impl Machine {
         if !continues_text {
             begun.clear();
         }
+        let (messages, left_out) = self.sendable(doc, &settings, &model, continues.or(parent), draft.as_deref())?;
         self.can_read(&model, &messages)?;
         let mut node = fresh(answer, under, Role::Assistant, State::Queued, at, &begun);
         node.model = Some(model.clone());
         node.continues = continues.filter(|_| continues_text);
-        node.run = Some(Run::new(run, model.clone(), at));
+        node.run = Some(Run { left_out, ..Run::new(run, model.clone(), at) });
         grown.node(&mut change, node, begun);
         grown.conversation.row.model = Some(model.clone());
         grown.conversation.row.running += 1;
@@ -320,6 +333,7 @@ impl Machine {
             _ if continues_text => "let an answer go on".to_owned(),
             _ => format!("asked for an answer to {}", said(above.map_or("", |above| &above.snippet), "a message")),
         };
+        waiting::follow(doc, &mut grown.conversation.queue, under, answer);
         let parameters = settings.parameters();
         change.writes.push(Write::Used {
             node: answer,
@@ -327,6 +341,8 @@ impl Machine {
             system: settings.system().map(str::to_owned),
             subjects: settings.used.into_iter().chain([Subject::Conversation(conversation)]).collect(),
         });
+        let mut parameters = parameters;
+        parameters.0.remove(overflow::KEY);
         let start = Start { conversation, node: answer, run, model: model.clone(), messages, parameters, continues: continues_text };
         grown.finish(&mut change, doc, answer, at);
         if names::recent(&self.replica.settings).first() != Some(&model) {
@@ -497,6 +513,22 @@ fn settled(before: &Conversation, changed: Conversation, at: UnixMs, why: Option
 pub(super) fn no_conversation() -> Error {
     Error::new(Kind::NotFound, "There is no such conversation; it may have been deleted.")
         .hint("`arbour conversations ls` lists those that there are.")
+}
+
+/// A conversation whose queue gave away a prompt that is now to be sent.
+pub(super) struct Begun {
+    pub(super) conversation: Conversation,
+    /// The answer above has just ended; nobody pressed a key.
+    pub(super) by_itself: bool,
+}
+
+/// A message with nothing in it is not sent.
+pub(super) fn has_words(content: &Content) -> Result<()> {
+    let empty = crate::proto::content_text(content).trim().is_empty();
+    if empty && content.iter().all(|part| matches!(part, Part::Text { .. } | Part::Thinking { .. })) {
+        return Err(Error::new(Kind::Usage, "There is nothing to send."));
+    }
+    Ok(())
 }
 
 pub(super) fn no_message(which: &str) -> Error {

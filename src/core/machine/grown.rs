@@ -1,6 +1,6 @@
 //! A conversation to which messages are being added: its counts, its HEAD, and the branches that follow.
 
-use super::commands::Change;
+use super::commands::{Begun, Change};
 use super::runs::measure;
 use super::undo::{Did, said};
 use crate::core::tree::Counts;
@@ -15,11 +15,18 @@ pub(super) struct Grown {
     /// What was done, in words.
     pub(super) about: String,
     added: Vec<Node>,
+    /// Nobody asks now: whoever looks elsewhere goes on doing so.
+    by_itself: bool,
 }
 
 impl Grown {
     pub(super) fn new(doc: &Doc) -> Self {
-        Self { conversation: doc.conversation.clone(), about: String::new(), added: Vec::new() }
+        Self { conversation: doc.conversation.clone(), about: String::new(), added: Vec::new(), by_itself: false }
+    }
+
+    /// With a prompt that comes out of the queue.
+    pub(super) fn queued(begun: Begun) -> Self {
+        Self { conversation: begun.conversation, about: String::new(), added: Vec::new(), by_itself: begun.by_itself }
     }
 
     pub(super) fn node(&mut self, change: &mut Change, node: Node, content: Content) {
@@ -43,9 +50,11 @@ impl Grown {
             let error = Error::new(Kind::Usage, format!("{title} came out of {was}, since something was written in it."));
             change.events.push(EventKind::Notice { level: Level::Info, error });
         }
-        let old = doc.conversation.head;
-        self.conversation.head = Some(head);
         let under = self.added.first().and_then(|node| node.parent);
+        let old = if self.by_itself { under } else { doc.conversation.head };
+        if old == doc.conversation.head {
+            self.conversation.head = Some(head);
+        }
         let follows = old.is_some_and(|old| {
             let leaf = doc.node(old);
             let above = leaf.and_then(|n| n.parent);
@@ -63,7 +72,8 @@ impl Grown {
         }
         let nodes = self.added.iter().map(|node| node.id).collect();
         let mut steps = vec![Step::Hidden { conversation: id, nodes, from: true, to: false }];
-        steps.extend(Step::between(&doc.conversation, &self.conversation));
+        // What was sent out of the queue is in the tree: taken back, it is there to be done again.
+        steps.extend(Step::between(&doc.conversation, &self.conversation).into_iter().filter(|step| !matches!(step, Step::Queue { .. })));
         change.op = Some(Did { conversation: Some(id), about: self.about, steps });
         // After the nodes, so that foreign keys hold; before the run starts.
         change.writes.push(Write::Conversation(self.conversation.clone()));

@@ -13,6 +13,7 @@ mod keep;
 mod marks;
 #[cfg(test)]
 mod properties;
+mod queue;
 mod runs;
 mod sending;
 mod stage;
@@ -23,6 +24,7 @@ mod undo;
 use std::collections::{HashMap, HashSet};
 
 use super::prompt::{self, Message};
+use super::queue as waiting;
 use super::settings::{self, Effective, Own, Sources, State as Settings};
 use super::undo::Op;
 use super::{Replica, Write};
@@ -131,6 +133,8 @@ struct Live {
     began: bool,
     /// Attempts that failed before it.
     failed: Vec<Attempt>,
+    /// The queued prompt that is sent when it has stopped.
+    then: Option<NodeId>,
 }
 
 /// The host's state machine. `replica` is built by the same events that clients get.
@@ -144,6 +148,8 @@ pub struct Machine {
     asleep: HashSet<ClientId>,
     /// Conversations that are kept in memory only.
     unsaved: HashSet<ConversationId>,
+    /// The host ends: what waits goes on waiting.
+    ending: bool,
 }
 
 impl Machine {
@@ -169,6 +175,11 @@ impl Machine {
             Command::Fork { .. } | Command::Graft { .. } => {
                 copies::copied(doc, command).into_iter().filter(|id| doc.content(*id).is_none()).collect()
             }
+            Command::Enqueue { line, .. } => waiting::missing(doc, *line),
+            Command::SendQueued { node, .. } => {
+                let line = doc.conversation.queue.iter().find(|queued| queued.node == *node).map(|queued| queued.line);
+                line.map(|line| waiting::missing(doc, line)).unwrap_or_default()
+            }
             _ => Vec::new(),
         };
         Needs { contents, ..Needs::default() }
@@ -180,6 +191,19 @@ impl Machine {
             // What is at hand is newer.
             self.replica.rows.entry(row.id).or_insert(row);
         }
+    }
+
+    /// What must be at hand before the end of an answer is handled: prompts may wait for it.
+    #[must_use]
+    pub fn needs_at_end(&self, node: NodeId) -> Option<(ConversationId, Vec<NodeId>)> {
+        let conversation = self.live.get(&node)?.conversation;
+        let doc = self.replica.docs.get(&conversation)?;
+        doc.conversation.queue.iter().any(|queued| queued.line == node).then(|| (conversation, waiting::missing(doc, node)))
+    }
+
+    /// From now on no prompt is sent by itself.
+    pub fn hold_queues(&mut self) {
+        self.ending = true;
     }
 
     /// Puts a stored conversation at hand.

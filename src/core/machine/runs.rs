@@ -1,5 +1,6 @@
 //! Running answers: phases, text, figures, the end.
 
+use super::commands::Change;
 use super::{Effect, Machine, Write};
 use crate::core::{Counts, estimate};
 use crate::error::{Error, Kind};
@@ -132,16 +133,22 @@ impl Machine {
             changed.row.unread = !seen && (!ended.hidden || changed.row.unread);
             let present = doc.nodes().iter().map(|other| if other.id == node { &ended } else { other });
             changed.row.tokens = Counts::of(present).tokens;
-            writes.push(Write::Conversation(changed.clone()));
-            if !self.unsaved.contains(&conversation) {
+            let saved = !self.unsaved.contains(&conversation);
+            // In the same transaction: a prompt that waited is never sent twice, nor lost.
+            let next = self.go_on(&changed, &ended, live.then, at).unwrap_or_else(|| Change {
+                writes: vec![Write::Conversation(changed.clone())],
+                events: vec![EventKind::Row(changed.row)],
+                ..Change::default()
+            });
+            writes.extend(next.writes);
+            if saved {
                 effects.push(Effect::Persist { writes, sync: true });
-                effects.extend(accepted);
-                effects.push(Effect::Emit(EventKind::Finished { conversation, node: ended }));
-                effects.push(Effect::Emit(EventKind::Row(changed.row)));
-            } else {
-                effects.extend(accepted);
-                effects.push(Effect::Emit(EventKind::Finished { conversation, node: ended }));
             }
+            effects.extend(accepted);
+            effects.push(Effect::Emit(EventKind::Finished { conversation, node: ended }));
+            let shown = next.events.into_iter().filter(|event| saved || !matches!(event, EventKind::Row(_)));
+            effects.extend(shown.map(Effect::Emit));
+            effects.extend(next.start.map(|start| self.begin(start)));
         }
         effects
     }

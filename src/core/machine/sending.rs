@@ -1,9 +1,10 @@
 //! What may be sent: who speaks in a message, and whether the model can read what goes with it.
 
 use super::Machine;
-use crate::core::{Doc, names, prompt};
+use crate::core::settings::Effective;
+use crate::core::{Doc, names, overflow, prompt};
 use crate::error::{Error, Kind, Result, harmless, quoted};
-use crate::proto::{Content, ModelRef, ModelState, NodeId, Part, Role};
+use crate::proto::{Content, LeftOut, ModelRef, ModelState, NodeId, Part, Role};
 
 /// Who speaks: the person, or what came of tools when nothing else stands in the message. Results answer calls of the message above.
 pub(super) fn speaker(doc: &Doc, parent: Option<NodeId>, content: &Content) -> Result<Role> {
@@ -23,6 +24,42 @@ pub(super) fn speaker(doc: &Doc, parent: Option<NodeId>, content: &Content) -> R
 }
 
 impl Machine {
+    /// What goes out for an answer below `leaf`, and what is left out of it because it would not fit.
+    ///
+    /// # Errors
+    /// [`Kind::ContextExceeded`] when the middle is to be cut and that is not enough.
+    pub fn sendable(
+        &self,
+        doc: &Doc,
+        settings: &Effective,
+        model: &ModelRef,
+        leaf: Option<NodeId>,
+        draft: Option<&[Part]>,
+    ) -> Result<(Vec<prompt::Message>, Option<LeftOut>)> {
+        let room = self.replica.model(model).filter(|_| overflow::cuts(settings)).and_then(|info| overflow::room(info, settings));
+        let Some(room) = room else { return Ok((prompt::messages(doc, settings.system(), leaf, draft), None)) };
+        let plan = overflow::plan(doc, settings.system(), leaf, draft.map(overflow::Draft::content), room);
+        if !plan.fits {
+            let (tokens, context) = (plan.tokens, room.context);
+            return Err(Error::new(
+                Kind::ContextExceeded,
+                format!("The context holds {context} tokens, and what cannot be left out takes ~{tokens}."),
+            )
+            .hint("The first and the last message are always sent: shorten the prompt, begin a new conversation, or raise `context`."));
+        }
+        let messages = overflow::messages(doc, settings.system(), leaf, draft, &plan.left_out);
+        Ok((messages, Some(plan.left_out).filter(|left_out| !left_out.nodes.is_empty())))
+    }
+
+    /// Whether a person has to be asked before this is sent: not all of it fits, and the settings do not say what becomes of it.
+    pub(super) fn must_ask(&self, doc: &Doc, model: &ModelRef, leaf: NodeId, draft: &[Part]) -> bool {
+        let settings = self.settings(model, Some(&doc.conversation));
+        let info = self.replica.model(model).filter(|_| !overflow::cuts(&settings));
+        let room = info.and_then(|info| overflow::room(info, &settings));
+        let plan = room.map(|room| overflow::plan(doc, settings.system(), Some(leaf), Some(overflow::Draft::content(draft)), room));
+        plan.is_some_and(|plan| !plan.fits || !plan.left_out.nodes.is_empty())
+    }
+
     /// Refuses pictures for a model that is known not to see: it would answer as if there were none.
     pub(super) fn can_read(&self, model: &ModelRef, messages: &[prompt::Message]) -> Result<()> {
         let blind = self.replica.model(model).is_some_and(|info| names::sees(info) == Some(false));

@@ -8,21 +8,21 @@ use crate::error::Kind;
 use crate::proto::{Event, Figure, IdGen, ModelInfo, Part, Role, Subject, content_text};
 
 /// Carries out effects as the host does, on nothing but memory.
-struct Bench {
-    machine: Machine,
-    ids: IdGen,
-    client: ClientId,
+pub(super) struct Bench {
+    pub(super) machine: Machine,
+    pub(super) ids: IdGen,
+    pub(super) client: ClientId,
     seq: u64,
     now: UnixMs,
-    conversation: ConversationId,
-    starts: Vec<Start>,
-    aborts: Vec<NodeId>,
-    writes: Vec<Write>,
-    last: Result<Ack, Error>,
+    pub(super) conversation: ConversationId,
+    pub(super) starts: Vec<Start>,
+    pub(super) aborts: Vec<NodeId>,
+    pub(super) writes: Vec<Write>,
+    pub(super) last: Result<Ack, Error>,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut ids = IdGen::Counting(0);
         let mut bench = Self {
             machine: Machine::default(),
@@ -41,13 +41,13 @@ impl Bench {
         bench
     }
 
-    fn run(&mut self, command: Command) {
+    pub(super) fn run(&mut self, command: Command) {
         let (id, run) = (self.ids.fresh(), self.ids.fresh());
         let client = self.client;
         self.feed(Input::Command { client, id, command, run });
     }
 
-    fn feed(&mut self, input: Input) {
+    pub(super) fn feed(&mut self, input: Input) {
         self.now += 10;
         for effect in self.machine.handle(input, self.now) {
             match effect {
@@ -66,11 +66,11 @@ impl Bench {
         }
     }
 
-    fn model(&self) -> ModelRef {
+    pub(super) fn model(&self) -> ModelRef {
         ModelRef { backend: "test".into(), model: "m".into() }
     }
 
-    fn send(&mut self, parent: Option<NodeId>, text: &str) -> (NodeId, NodeId) {
+    pub(super) fn send(&mut self, parent: Option<NodeId>, text: &str) -> (NodeId, NodeId) {
         let (node, answer) = (self.ids.fresh(), self.ids.fresh());
         let content = vec![Part::Text { text: text.into() }];
         let (conversation, model) = (self.conversation, Some(self.model()));
@@ -78,26 +78,26 @@ impl Bench {
         (node, answer)
     }
 
-    fn answer(&mut self, parent: NodeId, continues: Option<NodeId>) -> NodeId {
+    pub(super) fn answer(&mut self, parent: NodeId, continues: Option<NodeId>) -> NodeId {
         let answer = self.ids.fresh();
         let conversation = self.conversation;
         self.run(Command::Answer { conversation, parent, answer, model: None, continues });
         answer
     }
 
-    fn write(&mut self, node: NodeId, text: &str) {
+    pub(super) fn write(&mut self, node: NodeId, text: &str) {
         self.feed(Input::Delta { node, kind: DeltaKind::Text, text: text.into() });
     }
 
-    fn end(&mut self, node: NodeId) {
+    pub(super) fn end(&mut self, node: NodeId) {
         self.feed(Input::Ended { node, result: Ok(Finish::Stop) });
     }
 
-    fn doc(&self) -> &Doc {
+    pub(super) fn doc(&self) -> &Doc {
         &self.machine.replica.docs[&self.conversation]
     }
 
-    fn text(&self, node: NodeId) -> String {
+    pub(super) fn text(&self, node: NodeId) -> String {
         self.doc().content(node).map(|c| content_text(c)).unwrap_or_default()
     }
 }

@@ -99,6 +99,12 @@ impl Parameter {
         self.load && kind != BackendKind::Embedded && self.kinds.contains(&kind)
     }
 
+    /// Whether it is arbour's own: no backend is told.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.key == super::overflow::KEY
+    }
+
     /// Whether it goes along when a model is started.
     #[must_use]
     pub fn starts(&self) -> bool {

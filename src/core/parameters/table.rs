@@ -115,6 +115,9 @@ parameters! {
         "send_thinking" SWITCH, [O L], "off", "Send back what the model thought before its earlier answers";
     }
     Context {
+        // Arbour's own: no backend is told.
+        "overflow" Type::Word(crate::core::overflow::WORDS), [O L A N E], "ask",
+            "When a prompt does not fit: ask first, or cut whole messages from the middle";
         "cache_prompt" SWITCH, [L], "on", "Read only what is new in the prompt; off reads all of it again";
         "n_keep" whole(-1, TOKENS), [O L], "0" (O "the model's, often 4"),
             "Tokens at the beginning that stay when the context overflows; -1 is the whole prompt";

@@ -7,19 +7,16 @@ use crate::tui::listing::groups;
 use crate::tui::model::Model;
 use crate::tui::pane::{chat, conversations, table};
 use crate::tui::screen;
-use crate::tui::shared::Writing;
 
 /// Why an action is not possible now; `None`: it is.
 #[must_use]
 pub fn refusal(model: &Model, action: Action) -> Option<String> {
     let shared = &model.shared;
     let node = model.node_at_hand().and_then(|id| shared.doc().and_then(|doc| doc.node(id)));
-    let running = shared.doc().is_some_and(|doc| doc.running().next().is_some());
     let offline = !shared.is_up();
     let no = |text: &str| Some(text.to_owned());
     match action {
         Action::Send if shared.composer.borrow().is_empty() => no("nothing is written yet"),
-        Action::Send if running && shared.view.writing == Writing::Message => no("an answer is still being written"),
         Action::Send | Action::Retry | Action::RetryWith | Action::Continue | Action::Search | Action::Refresh | Action::OpenFile
             if offline =>
         {
@@ -44,7 +41,6 @@ pub fn refusal(model: &Model, action: Action) -> Option<String> {
         Action::Continue | Action::EditMessage if node.is_some_and(|n| n.state.is_running()) => no("it is still being written"),
         Action::Retry if node.is_some_and(waits) => None,
         Action::TryNow if !shared.doc().is_some_and(|doc| doc.running().any(waits)) => no("nothing waits to be asked again"),
-        Action::Retry | Action::RetryWith if running => no("an answer is still being written"),
         Action::SiblingPrevious | Action::SiblingNext | Action::SiblingGo => {
             let (place, count) = node.map_or((0, 0), |n| shared.doc().map_or((0, 0), |doc| doc.place(n.id)));
             match action {
@@ -61,6 +57,7 @@ pub fn refusal(model: &Model, action: Action) -> Option<String> {
             if connects || fetching { None } else { no("nothing waits") }
         }
         Action::Switch if shared.doc().is_none_or(|doc| doc.conversation.branches.is_empty()) => no("no branch has a name"),
+        Action::Queue if shared.doc().is_none_or(|doc| doc.conversation.queue.is_empty()) => no("nothing is queued"),
         Action::Request if shared.view.conversation.is_none() => no("there is no conversation yet"),
         Action::ModelChoose
         | Action::ModelStart

@@ -1,7 +1,7 @@
 //! From an action to its handler: one exhaustive match, so that an action without one does not compile.
 
 use super::{
-    Action, again, app, attach, cards, conversations, find, fitting, graft, jobs, keep, keeping, models, panes, prompts, screens, set,
+    Action, again, app, attach, cards, conversations, find, fitting, graft, jobs, keep, keeping, models, panes, prompts, queue, screens, set,
     settings, talk, templates, tools, tree,
 };
 use crate::tui::layout::Way;
@@ -55,6 +55,7 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
         Action::Continue => talk::carry_on(model),
         Action::ToolAnswer => tools::answer(model),
         Action::Details => tools::details(model),
+        Action::Queue => queue::show(model),
         Action::Request => talk::request(model),
         Action::System => talk::system(model, call.args.first()),
         Action::Set => set::set(model, call.args),
@@ -222,6 +223,7 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
         Action::CompleteBack => talk_complete(model, true),
         // These mean something in a line or an overlay only; elsewhere there is nothing to do.
         Action::HistoryPrevious | Action::HistoryNext | Action::CodeSave | Action::CodePipe | Action::MoveDown | Action::MoveUp => {}
+        Action::SendBeside => {}
         Action::Again | Action::Halt | Action::GiveUp | Action::Forget => {}
         Action::SettingDefault | Action::SettingHistory | Action::SettingReload | Action::RunOpen => {}
         Action::Notices => app::notices(model),

@@ -71,6 +71,7 @@ actions! {
     Continue "continue" Chat [] () "Continue this answer";
     ToolAnswer "tool-answer" Chat [] () "Write the result of a tool that this answer calls for";
     Details "details" Chat [] () "Show all that is known of how this message came about";
+    Queue "queue" Anywhere [] () "Prompts that wait for their turn: send, edit, move, drop";
     Request "request" Anywhere [] () "Show exactly what was or will be sent";
     System "system" Anywhere [] (text: Takes::Text, free) "Set the system prompt";
     Set "set" Anywhere [] (parameter: Takes::Parameter, free; value: Takes::Value, free) "Set a parameter; without a value, its default";
@@ -254,6 +255,7 @@ actions! {
     Halt "halt" Overlay [] () "Pause it, or go on";
     GiveUp "give-up" Overlay [] () "Cancel it";
     Forget "forget" Overlay [] () "Drop it from the list";
+    SendBeside "send-beside" Overlay [] () "Send it as a branch beside; the answer goes on";
     MoveDown "move-down" Overlay [] () "Move this row down";
     MoveUp "move-up" Overlay [] () "Move this row up";
     Accept "accept" Overlay [] () "Take it";

@@ -6,10 +6,9 @@ use serde_json::Value;
 
 use super::{Action, Invocation, again};
 use crate::error::{Error, Kind};
-use crate::proto::{BackendKind, Command, Content, ConversationId, DownloadState, Keep, NodeId, Part, Query, Role, State, content_text};
+use crate::proto::{Command, Content, ConversationId, DownloadState, Keep, NodeId, Part, Query, Role, State, content_text};
 use crate::tui::command_line::{Slash, slash};
 use crate::tui::composer::{Edit, Outcome as Edited};
-use crate::tui::format;
 use crate::tui::layout::PaneId;
 use crate::tui::model::{Model, Waiting};
 use crate::tui::msg::{Cmd, Purpose};
@@ -87,6 +86,7 @@ pub fn send(model: &mut Model) {
         Writing::System { .. } => return finish_system(model, &text),
         Writing::Edit { node, ask, .. } => return finish_edit(model, node, ask, &text),
         Writing::Tool { node, results, .. } => return super::tools::finish(model, node, results, text),
+        Writing::Queued { node, .. } => return super::queue::finish_edit(model, node, &text),
         Writing::Message => {}
     }
     if text.trim().is_empty() && model.shared.attached.is_empty() {
@@ -110,7 +110,7 @@ pub fn send_message(model: &mut Model, text: &str) {
         let sentences = std::iter::once(error.message).chain(error.hints).map(|s| drawable(&s).into_owned()).collect();
         return model.push_overlay(Confirm::boxed("Send it as a message?", sentences, "sends it", Intent::SendAnyway));
     }
-    if ready(model) && super::attach::ready(model, text) && fits(model, text) {
+    if ready(model) && super::attach::ready(model, text) && suits(model, text) {
         post_message(model, text.to_owned());
     }
 }
@@ -119,9 +119,9 @@ pub fn send_message(model: &mut Model, text: &str) {
 pub fn send_on(model: &mut Model) {
     let text = model.shared.composer.borrow().text();
     match model.shared.view.writing.clone() {
-        Writing::System { .. } | Writing::Tool { .. } => {}
+        Writing::System { .. } | Writing::Tool { .. } | Writing::Queued { .. } => {}
         Writing::Edit { node, ask, .. } => finish_edit(model, node, ask, &text),
-        Writing::Message if ready(model) && super::attach::ready(model, &text) && fits(model, &text) => post_message(model, text),
+        Writing::Message if ready(model) && super::attach::ready(model, &text) && suits(model, &text) => post_message(model, text),
         Writing::Message => {}
     }
 }
@@ -147,11 +147,6 @@ pub(super) fn ready(model: &mut Model) -> bool {
         model.warn("The host cannot be reached now. The message stays here.");
         return false;
     }
-    if model.shared.doc().is_some_and(|doc| doc.running().next().is_some()) {
-        let stop = model.shared.key(super::Scope::AnyMode, Action::Stop);
-        model.warn(format!("An answer is still being written ({stop} stops it). The message stays here."));
-        return false;
-    }
     if model.shared.model().is_none() {
         model.warn("Nobody answers yet: choose a model. The message stays here.");
         super::models::choose(model, None);
@@ -164,29 +159,9 @@ pub(super) fn ready(model: &mut Model) -> bool {
     true
 }
 
-/// Warns before a prompt that the context in force will not hold.
-fn fits(model: &mut Model, text: &str) -> bool {
-    let Some(context) = model.shared.context() else { return true };
-    let usage = model.shared.usage(text);
-    let reserve = model.shared.settings().parameters().integer("max_tokens").and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
-    if usage.tokens.saturating_add(reserve) <= context {
-        return true;
-    }
-    let kind = model.shared.model_info().map(|m| m.kind);
-    let consequence = match kind {
-        Some(BackendKind::Ollama) => "Ollama would cut the oldest messages silently.",
-        Some(BackendKind::Embedded) => "The engine would refuse it.",
-        _ => "The server would refuse it, or cut the oldest messages.",
-    };
-    let size = format!("~{} tokens", format::grouped(u64::from(usage.tokens)));
-    let asks = if reserve > 0 { format!(" and the answer may take {}", format::grouped(u64::from(reserve))) } else { String::new() };
-    let mut text =
-        vec![format!("The prompt is {size}{asks}; the context in force is {}. {consequence}", format::grouped(u64::from(context)))];
-    if matches!(kind, Some(BackendKind::Ollama | BackendKind::Embedded)) {
-        text.push("`:set context N` loads the model with a larger one.".to_owned());
-    }
-    model.push_overlay(Confirm::boxed("Too long for the context", text, "sends it all the same", Intent::SendAnyway));
-    false
+/// Whether it fits, or what becomes of it is known. What waits is measured when it is sent.
+fn suits(model: &mut Model, text: &str) -> bool {
+    super::queue::line(&model.shared).is_some() || super::overflow::fits(model, text)
 }
 
 /// The shown conversation; made first when it is not at the host yet.
@@ -215,14 +190,22 @@ fn post_message(model: &mut Model, text: String) {
     if model.shared.view.conversation.is_none() {
         model.shared.view.model.clone_from(&answerer);
     }
-    let parent = model.shared.view.leaf;
+    let (parent, line) = (model.shared.view.leaf, super::queue::line(&model.shared));
     let conversation = ensure_conversation(model);
     let (node, answer): (NodeId, NodeId) = (model.ids.fresh(), model.ids.fresh());
-    model.shared.view.awaited = Some(answer);
     model.shared.composer.borrow_mut().take();
     let attached = model.shared.attached.take();
     let content = content(&text, &attached);
-    model.post_for(Command::Send { conversation, node, parent, content, answer, model: answerer }, Waiting::Sent { text, attached });
+    match line {
+        Some(line) => {
+            let command = Command::Enqueue { conversation, line, node, answer, content, model: answerer };
+            model.post_for(command, Waiting::Queued { node, answer, text, attached });
+        }
+        None => {
+            model.shared.view.awaited = Some(answer);
+            model.post_for(Command::Send { conversation, node, parent, content, answer, model: answerer }, Waiting::Sent { text, attached });
+        }
+    }
     draft_changed(model);
     save_draft(model);
     model.mark_all();
@@ -289,7 +272,7 @@ fn finish_edit(model: &mut Model, node: NodeId, ask: bool, text: &str) {
         return model.say("An empty message is not sent; Esc twice gives the edit up.");
     }
     if ask {
-        if ready(model) && super::attach::ready(model, text) && fits(model, text) {
+        if ready(model) && super::attach::ready(model, text) && super::overflow::fits(model, text) {
             post_edit(model, node, text.to_owned());
         }
         return;
@@ -397,8 +380,9 @@ pub fn stop(model: &mut Model) {
     if let (Some(conversation), true) = (model.shared.view.conversation, model.shared.running().is_some()) {
         if !model.refuse_offline() {
             let node = model.shared.running().map(|n| n.id);
+            let held = node.and_then(|node| super::queue::held_by(&model.shared, node)).unwrap_or_default();
             model.post(Command::Stop { conversation, node });
-            model.say("Stopped. What came is kept.");
+            model.say(format!("Stopped. What came is kept. {held}").trim_end());
         }
         return;
     }

@@ -19,6 +19,7 @@ pub mod palette;
 pub mod piped;
 pub mod prompt;
 pub mod prompts;
+pub mod queue;
 pub mod reactions;
 pub mod search;
 pub mod settings;

@@ -7,7 +7,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::{Call, Cx, Outcome, Pane, PaneInfo, Title, tile};
-use crate::tui::action::{Action, Scope, tools};
+use crate::tui::action::{Action, Scope, queue, tools};
 use crate::tui::attached::label;
 use crate::tui::composer::Look;
 use crate::tui::format;
@@ -74,12 +74,15 @@ impl Pane for Composer {
             },
             Writing::Edit { ask: true, .. } => "another version: asks again".to_owned(),
             Writing::Edit { ask: false, .. } => "another version".to_owned(),
+            Writing::Queued { .. } => "queued prompt: keeps its place".to_owned(),
             Writing::System { .. } => "system prompt".to_owned(),
             Writing::Tool { node, results, .. } => tools::title(cx.shared, *node, results.len()),
         };
         let left = if cx.focused { format!("{} ─ {left}", cx.composer.borrow().mode()) } else { left };
         let mut note = Vec::new();
         if matches!(cx.view.writing, Writing::Message) {
+            note.extend(queue::summary(cx.shared));
+            note.extend(cx.leaves_out());
             if cx.system().is_some() {
                 note.push("system".to_owned());
             }
@@ -147,7 +150,7 @@ fn chip_rows(shared: &Shared, columns: u16) -> Vec<String> {
 fn placeholder(cx: &Cx<'_>) -> String {
     match &cx.view.writing {
         Writing::System { .. } => return "What the model should be and do; empty takes the system prompt away.".to_owned(),
-        Writing::Edit { .. } => return String::new(),
+        Writing::Edit { .. } | Writing::Queued { .. } => return String::new(),
         Writing::Tool { .. } => return "What the tool gives back, as the model is to read it.".to_owned(),
         Writing::Message => {}
     }

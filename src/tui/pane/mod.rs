@@ -149,6 +149,14 @@ pub enum Intent {
     },
     /// Sends a message although it was warned about.
     SendAnyway,
+    SendQueued {
+        node: NodeId,
+        beside: bool,
+    },
+    /// A prompt of the queue comes into the composer.
+    EditQueued(NodeId),
+    /// From now on the middle of this conversation is cut when it does not fit, and the prompt goes out.
+    CutAndSend,
     /// Takes this theme on, remembered or only to look at it.
     Theme {
         name: String,

@@ -6,6 +6,7 @@ mod keeping;
 mod panes;
 mod properties;
 mod search;
+mod queue;
 mod settings;
 mod talking;
 mod templates;

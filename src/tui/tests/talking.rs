@@ -66,16 +66,6 @@ fn a_message_that_another_client_adds_does_not_move_the_view() {
 }
 
 #[test]
-fn a_prompt_sent_while_a_run_goes_stays_in_the_composer() {
-    let mut bench = Bench::full(120, 30);
-    begin(&mut bench, node(60), node(5));
-    bench.keys("iwait for me<Enter>");
-    assert!(!bench.posted().iter().any(|c| matches!(c, Command::Send { .. })));
-    assert_eq!(bench.model.shared.composer.borrow().text(), "wait for me");
-    assert!(bench.shows("An answer is still being written (C-c stops it). The message stays here."));
-}
-
-#[test]
 fn a_message_that_the_host_refuses_comes_back() {
     let mut bench = Bench::full(120, 30);
     bench.keys("ihello<Enter>");

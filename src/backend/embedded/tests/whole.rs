@@ -403,7 +403,9 @@ fn every_parameter_of_the_table_reaches_the_engine() {
     use super::super::sample::Settings;
     let derived = |p: &Parameters| (Settings::from_parameters(p, 1), context_of(p, 100_000), super::super::keep_alive(p));
     let plain = derived(&Parameters::default());
-    for parameter in crate::core::parameters::PARAMETERS.iter().filter(|p| p.kinds.contains(&crate::proto::BackendKind::Embedded)) {
+    for parameter in
+        crate::core::parameters::PARAMETERS.iter().filter(|p| p.kinds.contains(&crate::proto::BackendKind::Embedded) && !p.is_kept())
+    {
         let text = match parameter.key {
             "stop" | "max_tokens" | "thinking" => continue,
             "temperature" | "top_p" | "min_p" | "repeat_penalty" => "0.33",

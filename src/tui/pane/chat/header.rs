@@ -6,6 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::core::Doc;
+use crate::core::overflow::words;
 use crate::proto::{Finish, Node, Progress, Role as Speaker, State};
 use crate::sanitise;
 use crate::tui::action::{Action, Scope, tools};
@@ -197,9 +198,17 @@ fn odd_end(node: &Node) -> Option<String> {
     }
 }
 
-/// Notes under an answer that broke off: what happened, what to do.
+/// Notes under an answer: what it was asked without, and why it broke off and what to do.
 #[must_use]
 pub fn notes(cx: &Cx<'_>, doc: &Doc, node: &Node) -> Vec<(String, Role)> {
+    let left_out = node.run.as_ref().and_then(|run| run.left_out.as_ref());
+    let without =
+        left_out.map(|left_out| (format!("┄ asked without {} of the middle: the context was full", words(left_out)), Role::Quiet));
+    without.into_iter().chain(ending(cx, doc, node)).collect()
+}
+
+/// What happened to an answer that broke off, and what to do.
+fn ending(cx: &Cx<'_>, doc: &Doc, node: &Node) -> Vec<(String, Role)> {
     if node.state == State::Done
         && doc.children(Some(node.id)).next().is_none()
         && let Some(hint) = tools::hint(cx.shared, node.id)

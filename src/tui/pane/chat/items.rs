@@ -6,8 +6,9 @@ use ratatui::layout::Rect;
 use super::body::{self, Kind};
 use super::{AROUND, Chat, header};
 use crate::core::Doc;
+use crate::core::queue::{Standing, standing};
 use crate::proto::{Node, NodeId, Part, Role as Speaker, State};
-use crate::tui::action::{Action, Scope};
+use crate::tui::action::{Action, Scope, queue};
 use crate::tui::format;
 use crate::tui::paint::{Row, wrap};
 use crate::tui::pane::Cx;
@@ -244,6 +245,7 @@ impl Chat {
             let columns = usize::from(self.width.saturating_sub(INDENT + 1));
             strips.extend(wrap(meaning, columns).into_iter().map(|line| Strip::Line(line, Role::Quiet)));
         }
+        self.queued(cx, doc, &mut strips);
         let mut below = 0u64;
         let mut at = doc.node(doc.leaf_below(leaf.id));
         while let Some(node) = at.filter(|n| n.id != leaf.id) {
@@ -262,6 +264,29 @@ impl Chat {
     pub(super) fn hindrance(&self, cx: &Cx<'_>, leaf: &Node) -> Option<(String, &'static str, Role)> {
         let next = cx.shared.model().filter(|_| !leaf.state.is_running())?;
         crate::tui::backends::hindrance(&next, cx.shared)
+    }
+
+    /// The prompts that wait at the end of the shown path.
+    fn queued(&self, cx: &Cx<'_>, doc: &Doc, strips: &mut Vec<Strip>) {
+        /// More are counted.
+        const SHOWN: usize = 5;
+        let all = doc.conversation.queue.iter().enumerate();
+        let here: Vec<_> = all.filter(|(_, queued)| self.path.contains(&queued.line)).collect();
+        for (at, queued) in here.iter().take(SHOWN) {
+            let held = matches!(standing(doc, queued), Standing::Held(_));
+            let word = if held { "held" } else { "queued" };
+            strips.push(Strip::Line(format!("{} {word}  {}", at + 1, queue::words(&queued.content)), Role::Quiet));
+        }
+        if here.len() > SHOWN {
+            strips.push(Strip::Line(format!("… and {} more", here.len() - SHOWN), Role::Quiet));
+        }
+        let Some((_, first)) = here.first() else { return };
+        if let Standing::Held(why) = standing(doc, first) {
+            let key = cx.key(Scope::Anywhere, Action::Queue);
+            let text = format!("held: {} · {key} shows the queue, Enter there sends it", why.words());
+            let columns = usize::from(self.width.saturating_sub(INDENT + 1));
+            strips.extend(wrap(&text, columns).into_iter().map(|line| Strip::Line(line, Role::Warning)));
+        }
     }
 
     /// Rows of the message at which the needle is found.
