@@ -358,7 +358,12 @@ impl Shared {
             Writing::Edit { node, ask: true, .. } => doc.node(*node).and_then(|n| n.parent),
             _ => self.view.leaf,
         };
-        Some(overflow::plan(doc, settings.system(), leaf, overflow::Draft::text(draft), room))
+        let attached = self.attached.tokens();
+        let mut below = overflow::Draft::text(draft).or((attached > 0).then_some(overflow::Draft { tokens: 0, results: false }));
+        if let Some(below) = &mut below {
+            below.tokens = below.tokens.saturating_add(attached);
+        }
+        Some(overflow::plan(doc, settings.system(), leaf, below, room))
     }
 
     /// What would be left out of the prompt now, because the settings say so: `12 of 40 left out`.

@@ -252,6 +252,7 @@ fn slash_words_run_and_unknown_ones_ask() {
     bench.keys("y");
     assert_eq!(sent(&mut bench).1, "/frobnicate");
     bench.event(EventKind::Finished { conversation: conversation(1), node: message(6, Some(5), Role::Assistant, "x").0 });
+    bench.model.shared.view.awaited = None;
     bench.keys("/etc/hosts is what?<Enter>").errands(nothing);
     assert_eq!(sent(&mut bench).1, "/etc/hosts is what?", "a path is a message");
 }
@@ -335,4 +336,46 @@ fn copying_says_what_was_done() {
     assert!(bench.shows("block-a.rs"));
     bench.keys("<Enter>");
     assert!(bench.cmds.iter().any(|c| matches!(c, Cmd::Save { path, .. } if path.ends_with("block-a.rs"))));
+}
+
+#[test]
+fn a_prompt_that_does_not_fit_asks_what_is_to_become_of_it() {
+    let mut bench = Bench::full(120, 30);
+    let narrow = |bench: &mut Bench| {
+        let model = bench.model.shared.replica.models.iter_mut().find(|m| m.name == "qwen3:8b").unwrap();
+        model.context = Some(140);
+    };
+    narrow(&mut bench);
+    bench.keys("iAnd in terms of memory?<Enter>");
+    insta::assert_snapshot!("too_long", bench.text());
+    bench.keys("<Enter>");
+    let posted = bench.posted();
+    let changes = vec![("overflow".to_owned(), Some("cut".into()))];
+    assert!(posted.contains(&Command::SetParameters { subject: Subject::Conversation(conversation(1)), changes }), "{posted:?}");
+    assert!(posted.iter().any(|c| matches!(c, Command::Send { .. })), "{posted:?}");
+    assert!(bench.shows("What does not fit is cut from the middle here"));
+}
+
+#[test]
+fn what_is_left_out_is_said_before_it_is_sent_and_under_the_answer() {
+    let mut bench = Bench::full(120, 30);
+    let model = bench.model.shared.replica.models.iter_mut().find(|m| m.name == "qwen3:8b").unwrap();
+    model.context = Some(140);
+    let mut told = bench.model.shared.doc().unwrap().conversation.clone();
+    told.parameters.0.insert("overflow".into(), "cut".into());
+    bench.event(EventKind::Conversation(told));
+    bench.keys("iAnd in terms of memory?");
+    assert!(bench.shows("2 of 4 left out"));
+    bench.keys("<Enter>");
+    let (_, _, question, answer) = sent(&mut bench);
+    begin(&mut bench, answer, question);
+    let mut ended = bench.model.shared.doc().unwrap().node(answer).unwrap().clone();
+    ended.state = State::Done;
+    let left_out = LeftOut { nodes: vec![node(5), node(6)], tokens: 1234, summary: None };
+    ended.run = Some(Run { left_out: Some(left_out), ..run("x") });
+    bench.event(EventKind::Finished { conversation: conversation(1), node: ended });
+    bench.model.shared.view.leaf = Some(answer);
+    bench.model.shared.revisions.doc += 1;
+    bench.model.mark_all();
+    assert!(bench.shows("asked without 2 messages (~1,234 tokens) of the middle"));
 }
