@@ -45,7 +45,7 @@ pub fn fits(model: &mut Model, text: &str) -> bool {
 
 /// What would be left out.
 fn cut(plan: &Plan) -> String {
-    format!("leaves out {}; the first and the latest stay", overflow::words(&plan.left_out))
+    format!("leaves out {}", overflow::words(&plan.left_out))
 }
 
 fn consequence(shared: &Shared) -> &'static str {

@@ -82,7 +82,6 @@ impl Pane for Composer {
         let mut note = Vec::new();
         if matches!(cx.view.writing, Writing::Message) {
             note.extend(queue::summary(cx.shared));
-            note.extend(cx.leaves_out());
             if cx.system().is_some() {
                 note.push("system".to_owned());
             }
@@ -92,7 +91,8 @@ impl Pane for Composer {
             }
         }
         let (usage, _) = usage(cx.shared);
-        Title { left, note: note.join(" · "), right: usage }
+        let right = cx.leaves_out().map_or(usage.clone(), |left_out| format!("{left_out} · {usage}"));
+        Title { left, note: note.join(" · "), right }
     }
 
     fn rows(&self, cx: &Cx<'_>, width: u16) -> u16 {
