@@ -1,8 +1,8 @@
 //! From an action to its handler: one exhaustive match, so that an action without one does not compile.
 
 use super::{
-    Action, again, app, attach, cards, conversations, find, fitting, graft, jobs, keep, keeping, models, panes, prompts, queue, screens, set,
-    settings, talk, templates, tools, tree,
+    Action, again, app, attach, cards, conversations, find, fitting, graft, jobs, keep, keeping, models, panes, prompts, queue, screens,
+    set, settings, talk, templates, tools, tree,
 };
 use crate::tui::layout::Way;
 use crate::tui::model::Model;

@@ -203,7 +203,8 @@ fn post_message(model: &mut Model, text: String) {
         }
         None => {
             model.shared.view.awaited = Some(answer);
-            model.post_for(Command::Send { conversation, node, parent, content, answer, model: answerer }, Waiting::Sent { text, attached });
+            model
+                .post_for(Command::Send { conversation, node, parent, content, answer, model: answerer }, Waiting::Sent { text, attached });
         }
     }
     draft_changed(model);
