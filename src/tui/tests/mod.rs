@@ -2,6 +2,7 @@
 
 mod attaching;
 mod bytes;
+mod extremes;
 mod keeping;
 mod panes;
 mod properties;
