@@ -104,6 +104,8 @@ fn what_cannot_be_attached_is_said_and_the_message_stays() {
         bench.keys("<Enter>");
         settle(&mut bench);
         assert_eq!(sent(&mut bench).map(|content| content.len()), Some(1), "sent again it is text");
+        // Whatever is sent before that answer has begun would wait for it.
+        bench.model.shared.view.awaited = None;
         bench.event(EventKind::Finished { conversation: conversation(1), node: message(6, Some(5), Role::Assistant, "x").0 });
     }
     bench.keys(&format!("<Esc>:attach {}<Enter>", path(&home, "none.txt")));
