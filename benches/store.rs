@@ -319,7 +319,7 @@ fn keep(row: &mut ConversationRow, at: u64, folders: &[Folder]) {
     row.archived = at % 10 == 4;
     row.deleted = (at % 33 == 5).then_some(1);
     row.tokens = at * 7 % 9_001;
-    row.tags = if at % 5 == 0 { vec![format!("tag{}", at / 5 % 60)] } else { Vec::new() };
+    row.tags = if at.is_multiple_of(5) { vec![format!("tag{}", at / 5 % 60)] } else { Vec::new() };
     if at % 200 == 9 {
         row.model = Some(ModelRef { backend: "ollama".into(), model: "llama3:8b".into() });
     }

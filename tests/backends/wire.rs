@@ -44,13 +44,13 @@ async fn sent(kind: BackendKind, dialect: Dialect, request: Request) -> Value {
     let backend = make(kind, &server.url());
     let mut unfilled = request.clone();
     unfilled.messages.iter_mut().flat_map(|m| &mut m.files).for_each(|file| file.data = None);
-    hear(&*backend, request).await.result.unwrap();
+    hear(&*backend, request).await.result.expect("an answer");
     let sent = server.chats().remove(0);
     let shown = backend.preview(&unfilled).body;
     assert!(!shown.contains("aGk="), "{shown}");
-    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
     let placed = sent.to_string().replace("data:image/png;base64,aGk=", "[image oak.png, 34 kB]").replace("aGk=", "[image oak.png, 34 kB]");
-    assert_eq!(serde_json::from_str::<Value>(&placed).unwrap(), shown, "{kind:?}");
+    assert_eq!(serde_json::from_str::<Value>(&placed).expect("JSON"), shown, "{kind:?}");
     sent
 }
 
@@ -156,7 +156,7 @@ async fn calls(kind: BackendKind, path: &str, content_type: &str, body: &str) ->
         Update::ToolCall { id, name, arguments } => Some((id, name, arguments)),
         _ => None,
     };
-    (heard.updates.into_iter().filter_map(of).collect(), heard.result.unwrap())
+    (heard.updates.into_iter().filter_map(of).collect(), heard.result.expect("an end"))
 }
 
 fn events(values: &[Value]) -> String {

@@ -4,6 +4,7 @@
 //! command does. Invariant: a step is taken only when what it changes is what the step says it was, and a stage that refused changes
 //! nothing, since nothing but [`Stage::finish`] tells what to write.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::commands::{Change, no_conversation, no_message};
@@ -93,17 +94,19 @@ impl<'m> Stage<'m> {
 
     fn scene(&mut self, id: ConversationId, row_only: bool) -> Result<&mut Scene<'m>> {
         let replica = &self.machine.replica;
-        if !self.scenes.contains_key(&id) {
-            let doc = replica.docs.get(&id);
-            let now = match (doc, replica.rows.get(&id)) {
-                (Some(doc), _) => doc.conversation.clone(),
-                (None, Some(row)) => Conversation::new(row.clone()),
-                (None, None) => return Err(no_conversation()),
-            };
-            let (nodes, added, names) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
-            self.scenes.insert(id, Scene { doc, now, nodes, added, names, recount: false, row_only: true });
-        }
-        let scene = self.scenes.get_mut(&id).ok_or_else(no_conversation)?;
+        let scene = match self.scenes.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => {
+                let doc = replica.docs.get(&id);
+                let now = match (doc, replica.rows.get(&id)) {
+                    (Some(doc), _) => doc.conversation.clone(),
+                    (None, Some(row)) => Conversation::new(row.clone()),
+                    (None, None) => return Err(no_conversation()),
+                };
+                let (nodes, added, names) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+                free.insert(Scene { doc, now, nodes, added, names, recount: false, row_only: true })
+            }
+        };
         if !row_only {
             scene.doc.ok_or_else(no_conversation)?;
             scene.row_only = false;

@@ -104,7 +104,7 @@ fn line_changed(model: &mut Model) {
     let text = model.search_line.text().to_owned();
     look_for(model, pane, &text);
     // Over branches one goes when the text stands: what is read does not change with each letter.
-    if !model.shared.needle.text.is_empty() && !(model.shared.needle.whole && of_conversation(pane)) {
+    if !(model.shared.needle.text.is_empty() || model.shared.needle.whole && of_conversation(pane)) {
         let found = model.with_pane(pane, |pane, cx| pane.seek(Seek::Here, 1, cx)).flatten();
         if let Some((outcome, ..)) = found {
             perform::outcome(model, outcome);

@@ -142,7 +142,8 @@ fn figures(run: &Run, out: &mut Lines) {
     let f = &run.figures;
     section(out, "Figures");
     let count = |n: f64| format::grouped(n as u64);
-    let rows: [(&str, Option<Figure>, &dyn Fn(f64) -> String); 14] = [
+    type Shown<'a> = (&'static str, Option<Figure>, &'a dyn Fn(f64) -> String);
+    let rows: [Shown<'_>; 14] = [
         ("waited at the host", f.queued_ms, &format::wait),
         ("connecting", f.connect_ms, &format::wait),
         ("loading the model", f.load_ms, &format::wait),

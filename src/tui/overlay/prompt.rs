@@ -56,7 +56,7 @@ impl Prompt {
     #[must_use]
     pub fn boxed(title: impl Into<String>, invocation: Invocation, questions: Vec<Question>) -> Box<dyn Overlay> {
         let asked = questions.into_iter().map(|question| Asked { question, choices: Vec::new(), multiline: false }).collect();
-        Self::new(title.into(), asked, Done::Call(invocation))
+        Self::boxed_with(title.into(), asked, Done::Call(invocation))
     }
 
     /// Asks for the variables of a template. `done` gets an answer for each.
@@ -75,10 +75,10 @@ impl Prompt {
                 multiline: variable.multiline,
             })
             .collect();
-        Self::new(title.into(), asked, Done::Form(Box::new(done)))
+        Self::boxed_with(title.into(), asked, Done::Form(Box::new(done)))
     }
 
-    fn new(title: String, asked: Vec<Asked>, done: Done) -> Box<dyn Overlay> {
+    fn boxed_with(title: String, asked: Vec<Asked>, done: Done) -> Box<dyn Overlay> {
         let line = Line::new(asked.first().map_or("", |asked| &asked.question.text));
         Box::new(Self { title, asked, answers: Vec::new(), line, done: Some(done) })
     }

@@ -101,6 +101,9 @@ impl Disk {
     }
 }
 
+/// A message, as far as people decide of it: itself, what is above it, put away, rating, reactions, bookmark, text.
+type Decided = (NodeId, Option<NodeId>, bool, i8, Vec<String>, Option<String>, String);
+
 /// What people decide of a conversation: no states, no times, no unread marks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Picture {
@@ -109,7 +112,7 @@ pub struct Picture {
     system: Option<String>,
     branches: BTreeMap<String, NodeId>,
     marks: BTreeMap<char, NodeId>,
-    nodes: Vec<(NodeId, Option<NodeId>, bool, i8, Vec<String>, Option<String>, String)>,
+    nodes: Vec<Decided>,
 }
 
 pub struct World {

@@ -27,10 +27,10 @@ pub struct Live {
     pub rate: Option<f64>,
 }
 
-/// Draws the header into one row. `place`: which of how many versions.
-pub fn draw(cx: &Cx<'_>, doc: &Doc, node: &Node, place: (usize, usize), live: Live, area: Rect, buf: &mut Buffer, y: u16) {
+/// Draws the header into the first row of `area`. `place`: which of how many versions.
+pub fn draw(cx: &Cx<'_>, doc: &Doc, node: &Node, place: (usize, usize), live: Live, area: Rect, buf: &mut Buffer) {
     let quiet = cx.style(Role::Quiet);
-    let mut row = Row::new(buf, area, y);
+    let mut row = Row::new(buf, area, 0);
     row.gap(1);
     let speaker = match node.role {
         Speaker::User => Role::User,

@@ -181,7 +181,7 @@ impl Chat {
             match (strip, node) {
                 (Strip::Header, Some(node)) => {
                     let place = *self.places.entry(node.id).or_insert_with(|| doc.place(node.id));
-                    header::draw(cx, doc, node, place, self.live(node.id), area, buf, 0);
+                    header::draw(cx, doc, node, place, self.live(node.id), area, buf);
                 }
                 (Strip::Document(piece, rows), Some(node)) => self.draw_document(cx, node, *piece, skip, *rows, area, buf),
                 (Strip::Line(text, role), _) => {

@@ -171,7 +171,11 @@ impl Shelves {
     }
 
     pub fn gone(&mut self, id: ConversationId) -> bool {
-        self.lists.values_mut().fold(false, |moved, list| list.gone(id) || moved)
+        let mut moved = false;
+        for list in self.lists.values_mut() {
+            moved |= list.gone(id);
+        }
+        moved
     }
 
     /// A frame was drawn.
