@@ -73,7 +73,8 @@ async fn a_failure_holds_the_line_and_a_person_sends_it_on() {
     let conversation = guest.conversation().await;
     let (_, first) = guest.send(conversation, None, "one").await;
     let (two, second) = guest.enqueue(conversation, first, "two").await;
-    stage.puppet.say(&["?"]);
+    // After its first word: before it, the host would ask again by itself.
+    stage.puppet.say(&["half", "?"]);
     guest.until_state(conversation, first, State::Failed).await;
     assert_eq!(waits(&guest, conversation), ["two"]);
     guest.act(Command::SendQueued { conversation, node: two, beside: false }).await.unwrap();
