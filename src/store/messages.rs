@@ -18,6 +18,9 @@ const LOOKED_AT: u32 = 20_000;
 /// What was written last, newest first, as far as it is looked at.
 pub(super) const WRITTEN: &str = "SELECT n.key FROM (SELECT key, role, hidden FROM node ORDER BY key DESC LIMIT ?1) AS n
      WHERE n.role = 'user' AND n.hidden = 0 ORDER BY n.key DESC";
+/// What lies in the bin is not offered.
+pub(super) const OUT_OF_THE_BIN: &str =
+    "SELECT 1 FROM node AS n JOIN conversation AS c ON c.key = n.conversation WHERE n.key = ?1 AND c.deleted IS NULL";
 /// Longest prompt that is told, in bytes: a history is not there to read books in.
 const LONGEST: usize = 64 << 10;
 
@@ -86,13 +89,15 @@ pub(super) fn prompts(connection: &mut Connection, text: &str, limit: usize) -> 
     };
     keys.sort_unstable_by(|a, b| b.cmp(a));
     let mut reader = transaction.prepare_cached(TEXT)?;
+    let mut offered = transaction.prepare_cached(OUT_OF_THE_BIN)?;
     let (mut seen, mut prompts): (HashSet<String>, Vec<String>) = (HashSet::new(), Vec::new());
     for key in keys {
         if prompts.len() >= limit {
             break;
         }
         let prompt = text_of(&mut reader, key)?;
-        if !prompt.trim().is_empty() && prompt.len() <= LONGEST && seen.insert(prompt.trim().to_owned()) {
+        let fit = !prompt.trim().is_empty() && prompt.len() <= LONGEST;
+        if fit && offered.exists([key])? && seen.insert(prompt.trim().to_owned()) {
             prompts.push(prompt);
         }
     }

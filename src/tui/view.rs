@@ -89,9 +89,9 @@ fn draw_overlays(model: &mut Model, screen: Rect, canvas: &mut Buffer) -> Option
     for overlay in &mut model.overlays {
         let room = (screen.width, screen.height);
         let rect = overlay::place(screen, overlay.size(&cx, room));
-        let (title, foot) = (overlay.title(&cx), overlay.foot(&cx));
-        let inner = overlay::frame(&cx, rect, &title, &foot, canvas);
+        let inner = overlay::frame(&cx, rect, &overlay.title(&cx), canvas);
         cursor = overlay.view(&cx, inner, canvas);
+        overlay::foot(&cx, rect, &overlay.foot(&cx), canvas);
     }
     Some(cursor)
 }
@@ -114,7 +114,7 @@ fn draw_completions(model: &Model, screen: Rect, canvas: &mut Buffer) {
     let rows16 = u16::try_from(rows).unwrap_or(10);
     let rect = Rect { x: screen.x, y: screen.bottom().saturating_sub(rows16 + 3), width: columns, height: rows16 + 2 };
     let cx = Cx { shared: &model.shared, focused: true };
-    let inner = overlay::frame(&cx, rect, "", "", canvas);
+    let inner = overlay::frame(&cx, rect, "", canvas);
     let first = (at + 1).saturating_sub(rows);
     for (y, item) in items.iter().skip(first).take(rows).enumerate() {
         let y16 = u16::try_from(y).unwrap_or(0);

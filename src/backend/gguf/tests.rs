@@ -426,7 +426,9 @@ proptest! {
         match Whole::read(&path, Want::Listing) {
             Ok(whole) => {
                 if let Some(found) = anatomy(&whole.header, tensors(&whole.header), "the file") {
-                    prop_assert!(found.weights <= bytes.len() as u64, "tensors lie within the file");
+                    // Each lies within the file; where a dimension was changed, two may lie over each other.
+                    let most = bytes.len() as u64 * tensors(&whole.header).count() as u64;
+                    prop_assert!(found.weights <= most, "tensors lie within the file");
                 }
             }
             Err(error) => {

@@ -119,8 +119,8 @@ pub fn place(screen: Rect, (width, height): (u16, u16)) -> Rect {
     Rect { x: screen.x + (screen.width - width) / 2, y: screen.y + (screen.height - height) / 3, width, height }
 }
 
-/// The frame with title and foot. Returns the inside.
-pub fn frame(cx: &Cx<'_>, rect: Rect, title: &str, foot: &str, buf: &mut Buffer) -> Rect {
+/// The frame with its title. Returns the inside.
+pub fn frame(cx: &Cx<'_>, rect: Rect, title: &str, buf: &mut Buffer) -> Rect {
     clear(buf, rect, cx.style(Role::Text));
     if rect.width < 4 || rect.height < 2 {
         return Rect { width: 0, height: 0, ..rect };
@@ -140,13 +140,18 @@ pub fn frame(cx: &Cx<'_>, rect: Rect, title: &str, foot: &str, buf: &mut Buffer)
     if !title.is_empty() {
         Row::new(buf, inner(top), 0).text(&format!(" {title} "), cx.style(Role::TitleFocused));
     }
-    if !foot.is_empty() {
-        let foot = format!(" {foot} ");
-        let bottom = inner(bottom);
-        let wide = u16::try_from(width(&foot)).unwrap_or(bottom.width).min(bottom.width);
-        Row::new(buf, Rect { x: bottom.right() - wide, width: wide, ..bottom }, 0).text(&foot, cx.style(Role::Hint));
-    }
     Rect { x: rect.x + 2, y: rect.y + 1, width: rect.width.saturating_sub(4), height: rect.height.saturating_sub(2) }
+}
+
+/// The foot in the frame's lower edge; drawn after the inside, which may have found out how much of it has room.
+pub fn foot(cx: &Cx<'_>, rect: Rect, foot: &str, buf: &mut Buffer) {
+    if foot.is_empty() || rect.width < 4 || rect.height < 2 {
+        return;
+    }
+    let foot = format!(" {foot} ");
+    let bottom = Rect { x: rect.x + 2, y: rect.bottom() - 1, width: rect.width - 4, height: 1 };
+    let wide = u16::try_from(width(&foot)).unwrap_or(bottom.width).min(bottom.width);
+    Row::new(buf, Rect { x: bottom.right() - wide, width: wide, ..bottom }, 0).text(&foot, cx.style(Role::Hint));
 }
 
 /// Draws the rows of a list that have room, the one under the cursor marked. `draw` gets a row's number and where it stands.

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::tui::keymap::{Key, Next, show_keys};
-use crate::tui::overlay::frame;
+use crate::tui::overlay::{foot, frame};
 use crate::tui::paint::Row;
 use crate::tui::pane::Cx;
 use crate::tui::text::width::width;
@@ -25,7 +25,8 @@ pub fn draw(cx: &Cx<'_>, keys: &[Key], next: &[Next], screen: Rect, buf: &mut Bu
     let rows = entries.len().div_ceil(columns);
     let height = u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(2).min(screen.height.saturating_sub(3));
     let rect = Rect { x: screen.x, y: screen.bottom().saturating_sub(height + 1), width: screen.width, height };
-    let inner = frame(cx, rect, &show_keys(keys), "Esc cancels", buf);
+    let inner = frame(cx, rect, &show_keys(keys), buf);
+    foot(cx, rect, "Esc cancels", buf);
     let column_width = inner.width / u16::try_from(columns).unwrap_or(1);
     for (i, (key, next)) in entries.iter().enumerate() {
         let (column, y) = (i / rows, i % rows);
