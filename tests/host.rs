@@ -113,6 +113,7 @@ async fn the_same_command_counts_once_also_after_a_restart() {
     guest.until_reply().await;
     assert_eq!(guest.replica.docs[&conversation].nodes().len(), 1);
     let other = guest.conversation().await;
+    guest.act(Command::Keep { conversations: vec![other], change: Keep::Deleted(true) }).await.unwrap();
     let delete = Command::DeleteConversation { conversation: other };
     assert_eq!(guest.act_as(delete_id, delete.clone()).await, Ok(Ack::Done));
     let folder = stage.end().await;

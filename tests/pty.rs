@@ -244,6 +244,7 @@ fn two_screens_see_one_conversation() {
         two.wait_for("writing");
         two.wait_for("And this as it is written, word by word.");
         one.wait_for("And this as it is written, word by word.");
+        at_rest(&mut one);
         leave(&mut one);
         two.keys("r");
         two.wait_for("‹2/2›");

@@ -15,6 +15,11 @@ pub(super) const LAST: &str = "SELECT seq, command, client, at, conversation, ab
 /// Undone ones are done again in the order in which they were done.
 pub(super) const FIRST_UNDONE: &str = "SELECT seq, command, client, at, conversation, about, steps FROM op WHERE client = ?1 AND state = 1
      ORDER BY seq LIMIT 1";
+/// The same of the client that is gone and did something last; `?1` as below.
+pub(super) const FIRST_UNDONE_OF_OTHERS: &str = "SELECT seq, command, client, at, conversation, about, steps FROM op
+     WHERE state = 1 AND client =
+        (SELECT client FROM op WHERE hex(client) NOT IN (SELECT value FROM json_each(?1)) ORDER BY seq DESC LIMIT 1)
+     ORDER BY seq LIMIT 1";
 /// Of clients that are gone: the newest; `?1` is a JSON list of those that are here, in hex.
 pub(super) const LAST_OF_OTHERS: &str = "SELECT seq, command, client, at, conversation, about, steps FROM op
      WHERE state = 0 AND hex(client) NOT IN (SELECT value FROM json_each(?1)) ORDER BY seq DESC LIMIT 1";
@@ -48,18 +53,22 @@ pub(super) fn set_state(connection: &Connection, command: CommandId, client: Cli
     Ok(())
 }
 
-/// What `client` would undo now (or, with `redo`, do again); `here` are the clients that are attached.
+/// What `client` would undo now (or, with `redo`, do again); `here` are the clients that are attached. A client that did nothing yet
+/// goes on where one that is gone left off.
 pub(super) fn next(connection: &Connection, client: ClientId, here: &[ClientId], redo: bool) -> Result<Option<Op>, Fault> {
-    if redo {
-        return Ok(connection.prepare_cached(FIRST_UNDONE)?.query_row([client.0.as_bytes()], op).optional()?);
-    }
-    let own = connection.prepare_cached(LAST)?.query_row(params![client.0.as_bytes(), 0], op).optional()?;
-    if own.is_some() {
+    let own = if redo {
+        connection.prepare_cached(FIRST_UNDONE)?.query_row([client.0.as_bytes()], op).optional()?
+    } else {
+        connection.prepare_cached(LAST)?.query_row(params![client.0.as_bytes(), 0], op).optional()?
+    };
+    // Whoever did something since has nothing of others to do again.
+    if own.is_some() || redo && connection.prepare_cached(LAST)?.exists(params![client.0.as_bytes(), 0])? {
         return Ok(own);
     }
     let here: Vec<String> = here.iter().map(|id| id.0.simple().to_string().to_uppercase()).collect();
     let here = serde_json::to_string(&here).unwrap_or_default();
-    Ok(connection.prepare_cached(LAST_OF_OTHERS)?.query_row([here], op).optional()?)
+    let others = if redo { FIRST_UNDONE_OF_OTHERS } else { LAST_OF_OTHERS };
+    Ok(connection.prepare_cached(others)?.query_row([here], op).optional()?)
 }
 
 fn op(row: &Row<'_>) -> rusqlite::Result<Op> {

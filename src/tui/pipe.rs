@@ -1,7 +1,7 @@
 //! A command of a person's, given a text of a message as its input.
 //!
 //! Owns: the process, its limits, its end. Refuses: choosing the command (a person types it) and drawing what came of it. Invariant: it
-//! has no terminal, a bounded time and a bounded output, and whoever gives it up ends all that it started.
+//! reads and writes pipes and not the terminal, has a bounded time and a bounded output, and whoever gives it up ends all that it started.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};

@@ -308,3 +308,31 @@ async fn times_pass_over_what_cannot_fit() {
     assert_eq!(ground.store.search("before:2021-01-01 after:2020", None, 5).await.unwrap().len(), 5);
     assert_eq!(ground.store.search("tree after:2021", None, 5).await.unwrap().len(), 0);
 }
+
+#[tokio::test]
+async fn a_screen_goes_on_undoing_where_one_that_is_gone_left_off() {
+    use crate::core::undo::{Op, OpState};
+    use crate::proto::{ClientId, CommandId};
+    let mut ground = ground().await;
+    let (gone, here): (ClientId, ClientId) = (ground.ids.fresh(), ground.ids.fresh());
+    let ops: Vec<Op> = ["first", "second"]
+        .into_iter()
+        .map(|about| Op { command: ground.ids.fresh(), client: gone, at: 1, conversation: None, about: about.into(), steps: Vec::new() })
+        .collect();
+    ground.store.write(ops.iter().cloned().map(Write::Op).collect(), false).await.unwrap();
+    let next = async |client: ClientId, seen: &[ClientId], redo: bool| {
+        ground.store.next_op(client, seen.to_vec(), redo).await.unwrap().map(|op| op.about)
+    };
+    let set = async |command: CommandId, client: ClientId, state: OpState| {
+        ground.store.write(vec![Write::OpState { command, client, state }], false).await.unwrap();
+    };
+    assert_eq!(next(here, &[gone, here], false).await, None, "it is still here and undoes its own acts");
+    assert_eq!(next(here, &[here], false).await.as_deref(), Some("second"));
+    // The other one undid both and left: they are done again in their order.
+    set(ops[1].command, gone, OpState::Undone).await;
+    set(ops[0].command, gone, OpState::Undone).await;
+    assert_eq!(next(here, &[here], true).await.as_deref(), Some("first"));
+    assert_eq!(next(here, &[gone, here], true).await, None);
+    set(ops[0].command, here, OpState::Done).await;
+    assert_eq!(next(here, &[here], false).await.as_deref(), Some("first"), "what it did again is its own");
+}
