@@ -101,7 +101,9 @@ pub fn read(model: &mut Model, why: For, files: Vec<(String, Result<Attachment>)
     }
     let mut problem = None;
     for (written, result) in files {
-        if why != For::Named {
+        // What a word names and cannot be attached is said as it is written, which passes with the next key; so it is said again when
+        // the message is sent.
+        if why == For::Sending || (why == For::Words && result.is_ok()) {
             model.shared.attached.know(written);
         }
         match result {

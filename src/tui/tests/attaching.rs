@@ -90,6 +90,25 @@ fn what_the_host_refuses_comes_back_with_its_attachments() {
 }
 
 #[test]
+fn what_could_not_be_attached_while_it_was_written_is_said_when_it_is_sent() {
+    let home = folder(&[("binary", b"\0\x01\x02")]);
+    let mut bench = Bench::full(200, 30);
+    bench.keys(&format!("iwhat is in @{} ", path(&home, "binary")));
+    settle(&mut bench);
+    assert!(bench.shows("is neither text nor a picture"), "{}", bench.text());
+    bench.keys("now?");
+    settle(&mut bench);
+    assert!(!bench.shows("is neither text nor a picture"), "it passes with the next key: {}", bench.text());
+    bench.keys("<Enter>");
+    settle(&mut bench);
+    assert!(bench.shows("is neither text nor a picture"), "{}", bench.text());
+    assert!(sent(&mut bench).is_none() && written(&bench).ends_with("now?"));
+    bench.keys("<Enter>");
+    settle(&mut bench);
+    assert_eq!(sent(&mut bench).map(|content| content.len()), Some(1), "sent again it is text");
+}
+
+#[test]
 fn what_cannot_be_attached_is_said_and_the_message_stays() {
     let home = folder(&[("binary", b"\0\x01\x02"), ("my notes.txt", b"words")]);
     rustix::fs::mknodat(rustix::fs::CWD, home.path().join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
