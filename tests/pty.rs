@@ -73,6 +73,10 @@ macro_rules! over_every_way {
     )+};
 }
 
+// Below the macro, which it uses.
+#[path = "pty/conversations.rs"]
+mod conversations;
+
 over_every_way!(answers_grow_into_a_tree, the_terminal_is_given_back, small_terminals);
 
 /// A screen that is ready for the first words.
