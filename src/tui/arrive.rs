@@ -27,19 +27,22 @@ pub fn attached(model: &mut Model, snapshot: Snapshot) {
     action::app::take_settings(model);
     match last.filter(|_| known || last.is_some()) {
         Some(id) => open(model, id, None, None),
-        None => {
-            if let Some(draft) = model.shared.replica.settings.get("draft").and_then(|v| v.as_str()).map(str::to_owned) {
-                action::talk::fill(model, &draft);
-                model.draft.saved = draft;
-            }
-            let attached = model.shared.replica.settings.get("draft_attached").cloned();
-            if let Some(parts) = attached.and_then(|value| serde_json::from_value::<Content>(value).ok()) {
-                model.draft.attached.clone_from(&parts);
-                model.shared.attached.restore(parts);
-            }
-        }
+        None => unsent(model),
     }
     action::app::first_run(model);
+}
+
+/// What was written for a conversation that does not exist yet comes into the composer.
+pub fn unsent(model: &mut Model) {
+    if let Some(draft) = model.shared.replica.settings.get("draft").and_then(|v| v.as_str()).map(str::to_owned) {
+        action::talk::fill(model, &draft);
+        model.draft.saved = draft;
+    }
+    let attached = model.shared.replica.settings.get("draft_attached").cloned();
+    if let Some(parts) = attached.and_then(|value| serde_json::from_value::<Content>(value).ok()) {
+        model.draft.attached.clone_from(&parts);
+        model.shared.attached.restore(parts);
+    }
 }
 
 /// The link stands again: everything is taken anew, the view stays where it was.

@@ -26,15 +26,24 @@ pub fn new(model: &mut Model) {
 
 /// An empty conversation, in this folder.
 pub fn new_in(model: &mut Model, folder: Option<FolderId>) {
+    remember(model);
     fresh(model);
     model.shared.view.folder = folder;
     super::talk::write(model);
 }
 
-/// Leaves the shown conversation for one that does not exist yet.
+/// The way back leads to what is looked at now.
+pub fn remember(model: &mut Model) {
+    if let Some(here) = here(model) {
+        model.jumps.leave(here);
+    }
+}
+
+/// Leaves the shown conversation for one that does not exist yet. What was written for that one and not sent is there again.
 pub fn fresh(model: &mut Model) {
     leave(model);
     let kept = model.shared.model();
+    let left = model.shared.view.conversation;
     let view = &mut model.shared.view;
     view.conversation = None;
     view.leaf = None;
@@ -48,10 +57,13 @@ pub fn fresh(model: &mut Model) {
     // Who answered last answers on.
     view.model = kept;
     model.shared.replica.docs.clear();
-    model.shared.composer.borrow_mut().set_text("");
-    model.shared.attached.clear();
-    model.draft.saved.clear();
-    model.draft.attached.clear();
+    if left.is_some() {
+        model.shared.composer.borrow_mut().set_text("");
+        model.shared.attached.clear();
+        model.draft.saved.clear();
+        model.draft.attached.clear();
+        arrive::unsent(model);
+    }
     model.shared.revisions.doc += 1;
     model.shared.revisions.epoch += 1;
     if model.shared.is_up() {
@@ -79,13 +91,13 @@ pub fn begin(model: &mut Model, id: ConversationId, system: Option<String>, para
     model.shared.view.leaf = None;
     model.shared.revisions.doc += 1;
     model.shared.revisions.epoch += 1;
-    model.draft.saved.clear();
+    let saved = !std::mem::take(&mut model.draft.saved).is_empty();
     model.draft.attached.clear();
     if model.shared.replica.settings.get("draft_attached").is_some_and(|v| v.as_array().is_some_and(|parts| !parts.is_empty())) {
         model.post(Command::SetSetting { key: "draft_attached".to_owned(), value: serde_json::json!([]) });
     }
     // A draft that was kept for "no conversation" has become this one's.
-    if model.shared.replica.settings.get("draft").is_some_and(|v| v.as_str().is_some_and(|s| !s.is_empty())) {
+    if saved || model.shared.replica.settings.get("draft").is_some_and(|v| v.as_str().is_some_and(|s| !s.is_empty())) {
         model.post(Command::SetSetting { key: "draft".to_owned(), value: serde_json::Value::from("") });
     }
 }

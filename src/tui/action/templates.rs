@@ -401,9 +401,12 @@ pub fn begun(model: &mut Model, beginning: Beginning) {
         return;
     }
     let Beginning { title, model: chosen, system, preset, parameters, folder, tags, mut messages, send } = beginning;
+    conversations::remember(model);
     conversations::fresh(model);
     let id = model.ids.fresh();
     conversations::begin(model, id, system.clone(), parameters.clone(), chosen.clone());
+    // What was written for no conversation yet is this one's now.
+    super::talk::draft_changed(model);
     let command = Command::NewConversation { id, title, system, parameters, model: chosen.clone(), saved: true };
     model.post_for(command, Waiting::Quiet);
     if preset.is_some() {

@@ -141,6 +141,21 @@ fn editing_adds_a_sibling_and_asks_again() {
 }
 
 #[test]
+fn a_new_conversation_has_a_way_back_and_keeps_what_was_not_sent() {
+    let mut bench = Bench::full(100, 30);
+    bench.keys("<Esc><Esc><Space>nnot sent yet<Esc><Space>n");
+    assert_eq!(bench.model.shared.composer.borrow().text(), "not sent yet", "begun once more: it is the same one");
+    let kept =
+        bench.posted().into_iter().any(|c| matches!(c, Command::SetSetting { key, value } if key == "draft" && value == "not sent yet"));
+    assert!(kept);
+    bench.event(EventKind::Setting { key: "draft".into(), value: "not sent yet".into() });
+    bench.keys("<Esc><C-o>");
+    assert_eq!(bench.model.shared.view.conversation, Some(conversation(1)));
+    bench.keys("<Space>n");
+    assert_eq!((bench.model.shared.view.conversation, bench.model.shared.composer.borrow().text().as_str()), (None, "not sent yet"));
+}
+
+#[test]
 fn saving_an_edit_asks_nobody() {
     let mut bench = Bench::full(100, 30);
     bench.keys("E<C-u>My own words.<Enter>");
