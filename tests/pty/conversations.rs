@@ -1,11 +1,12 @@
 //! Conversations and messages: what waits, what is said about them, where they are kept and found, and what is taken back.
 
 use rustix::fs::{CWD, FileType, mknodat};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::home::until;
 use super::pty::Term;
-use super::support::scripted::Script;
+use super::support::scripted::{Accident, Script};
 use super::{Rig, Way, at_rest, ready, say, to_chat};
 
 over_every_way!(
@@ -16,6 +17,10 @@ over_every_way!(
     branches_are_put_away_and_forked,
     files_go_with_a_message,
     refusals_are_asked_again,
+    a_countdown_is_given_up_and_asked_by_key,
+    what_waits_is_rearranged_held_and_kept,
+    drafts_and_edits_stay_with_their_conversation,
+    a_template_is_filled_in_and_a_branch_is_copied,
 );
 
 /// From INSERT to NORMAL, in the composer.
@@ -256,4 +261,161 @@ fn refusals_are_asked_again(way: Way) {
     term.wait_for("At last.");
     at_rest(&mut term);
     assert_eq!(asked(&rig), ["hello", "hello", "hello"]);
+}
+
+fn a_countdown_is_given_up_and_asked_by_key(way: Way) {
+    let rig = Rig::new(way, Script::says("By key."));
+    rig.server.queue(Script::refuses(429, "too many of them").with_header("Retry-After", "50"));
+    let mut term = ready(&rig);
+    say(&mut term, "hello");
+    term.wait_for("connecting… 429, again in");
+    term.keys("<C-c>");
+    term.wait_for("■ stopped");
+    term.wait_gone("again in");
+    assert_eq!(rig.server.chats().len(), 1);
+    to_chat(&mut term);
+    term.keys("r");
+    term.wait_for("By key.");
+    assert_eq!(rig.server.chats().len(), 2);
+}
+
+fn what_waits_is_rearranged_held_and_kept(way: Way) {
+    let rig = Rig::new(way, Script::says("It goes on."));
+    rig.server.queue(Script::says("Half of an answer that").after(3, Accident::Hang));
+    let mut term = ready(&rig);
+    say(&mut term, "begin");
+    term.wait_for("Half of an");
+    for prompt in ["alpha", "beta", "gamma"] {
+        say(&mut term, prompt);
+        term.wait_for(&format!("queued  {prompt}"));
+    }
+    normal(&mut term);
+    term.keys(" Q");
+    term.wait_for("Queue: 3 prompts");
+    term.keys("J");
+    term.wait_for(" 1 beta");
+    term.wait_for(" 2 alpha");
+    term.keys("D");
+    term.wait_for("Queue: 2 prompts");
+    term.keys("q");
+    term.wait_gone("Queue: 2 prompts");
+    term.wait_for("1 queued  beta");
+    term.wait_for("2 queued  gamma");
+
+    // Stopped: they are held, also when everything is started anew.
+    term.keys("<C-c>");
+    term.wait_for("■ stopped");
+    term.wait_for("1 held  beta");
+    term.keys("ZZ");
+    assert_eq!(term.wait_exit(), Ok(0));
+    if way == Way::Socket {
+        rig.home.end_host(Signal::KILL);
+    }
+    let mut term = rig.screen();
+    term.wait_for("1 held  beta");
+    term.wait_for("2 held  gamma");
+    term.keys(" Q");
+    term.wait_for("Queue: 2 prompts");
+    // The second at once; the first follows by itself, since nothing holds it any more.
+    term.keys("G<Enter>");
+    until("both answers", || (rig.server.chats().len() == 3).then_some(()));
+    term.wait_gone("held");
+    term.wait_gone("queued");
+    at_rest(&mut term);
+    assert_eq!(asked(&rig), ["begin", "gamma", "beta"]);
+}
+
+fn drafts_and_edits_stay_with_their_conversation(way: Way) {
+    let rig = Rig::new(way, Script::says("An answer."));
+    let mut term = ready(&rig);
+    say(&mut term, "First talk");
+    term.wait_for("An answer.");
+    at_rest(&mut term);
+    term.write("half a thought");
+    normal(&mut term);
+    term.keys(" n");
+    term.wait_for("new conversation");
+    term.wait_gone("half a thought");
+    term.wait_for("INSERT");
+    term.write("another one");
+    normal(&mut term);
+    term.keys("<C-o>");
+    term.wait_for("An answer.");
+    term.wait_for("half a thought");
+    // What was not sent waits for the next new conversation.
+    term.keys("<Esc>");
+    term.wait_for("i write ·");
+    term.keys(" n");
+    term.wait_for("another one");
+    term.wait_gone("half a thought");
+    normal(&mut term);
+    term.keys("<C-o>");
+    term.wait_for("half a thought");
+
+    // Nobody says good-bye.
+    until("the draft to be kept", || {
+        let log = std::fs::read(rig.home.path().join("data/arbour.db-wal")).unwrap_or_default();
+        log.windows(14).any(|w| w == b"half a thought").then_some(())
+    });
+    term.signal(Signal::KILL);
+    let _ = term.wait_exit();
+    let mut term = rig.screen();
+    term.wait_for("An answer.");
+    term.wait_for("half a thought");
+    // An answer in one's own words, asking nobody; both versions are there.
+    term.keys("<Esc>");
+    term.wait_for("NORMAL");
+    term.keys("<Esc>");
+    term.wait_for("ask again");
+    term.keys("E");
+    term.wait_for("INSERT");
+    term.keys("<C-u>");
+    term.write("My own words.");
+    term.keys("<Enter>");
+    term.wait_for("‹2/2›");
+    term.wait_for("half a thought");
+    assert_eq!(rig.server.chats().len(), 1);
+    term.wait_for("My own words.");
+    // Found where it is shown, and then in the whole tree.
+    term.keys("/An ans<Enter>");
+    term.wait_for("is not in what is shown here");
+    term.keys("g/");
+    term.wait_for("whole tree");
+    term.keys("n");
+    term.wait_for("1/1 in the whole tree");
+    term.wait_for("‹1/2›");
+    term.wait_for("An answer.");
+}
+
+fn a_template_is_filled_in_and_a_branch_is_copied(way: Way) {
+    let rig = Rig::new(way, Script::says("It is fine."));
+    let here = rig.elsewhere.as_ref().map_or(&rig.home, |(home, _)| home).path();
+    let folder = here.join("config/templates");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("review.md"), "Review this {{language}}:\n{{input}}\n").expect("a template");
+    std::fs::write(folder.join("round.md"), "{{> round}}\n").expect("a template");
+    let mut term = ready(&rig);
+    term.write("/round");
+    term.keys("<Enter>");
+    term.wait_for("templates include each other in a circle: round → round");
+    term.keys("<C-u>");
+    term.write("/review let x = 1;");
+    term.keys("<Enter>");
+    term.wait_for("language");
+    term.keys("Rust<Enter>");
+    term.wait_for("Review this Rust:");
+    term.keys("<Enter>");
+    term.wait_for("It is fine.");
+    at_rest(&mut term);
+    assert_eq!(asked(&rig), ["Review this Rust:\nlet x = 1;"]);
+    to_chat(&mut term);
+    term.keys("Y");
+    term.wait_for("Taken: “It is fine.”.");
+    term.keys("gg");
+    term.keys("P");
+    term.wait_for("Copied “It is fine.” under “Review this Rust:”.");
+    term.wait_for("‹2/2›");
+    term.keys("u");
+    term.wait_for("Undone: copied");
+    term.wait_gone("‹2/2›");
 }
