@@ -141,13 +141,13 @@ fn conversations_are_kept_in_folders_and_the_bin(way: Way) {
     term.wait("one conversation in the bin", |screen| row_begins(screen, "▸ Bin", "1 │"));
     term.wait_gone("     Oaks and elms");
     term.keys("u");
-    term.wait_for("Undone in “Oaks and elms”: put “Oaks and elms” into the bin.");
+    term.wait_for("Undone: put “Oaks and elms” into the bin");
     term.wait_for("     Oaks and elms");
     term.wait_gone("▸ Bin");
 
     // Back to the beginning.
     term.keys("u");
-    term.wait_for("Undone in “Oaks and elms”: moved");
+    term.wait_for("Undone: moved");
     term.wait_gone("     Oaks and elms");
     term.keys("u");
     term.wait_for("Undone: made the folder “Trees”.");

@@ -37,7 +37,7 @@ pub fn undone(model: &mut Model, redo: bool, undone: &Undone) {
     {
         perform::show(model, node);
     }
-    model.say(format!("{said}{place}: {about}. {way}."));
+    model.say(format!("{said}: {about}{place}. {way}."));
     model.mark_all();
 }
 

@@ -98,9 +98,10 @@ impl Overlay for Hits {
         let foot = u16::try_from(above.len()).unwrap_or(0).min(area.height.saturating_sub(6));
         let body = Rect { y: area.y + 2.min(area.height), height: area.height.saturating_sub(2 + foot), ..area };
         let (shown, mut rows) = (search.shown().to_vec(), search.rows);
+        let under = rows.at;
         super::list(cx, &mut rows, body, buf, shown.len(), |at, row| match shown[at] {
             Shown::Head { hit, count } => head(cx, search.hit(hit), count, row),
-            Shown::Hit(hit) => hit_row(cx, search.hit(hit), row),
+            Shown::Hit(hit) => hit_row(cx, search.hit(hit), at == under, row),
         });
         search.rows = rows;
         for (y, line) in above.iter().take(usize::from(foot)).enumerate() {
@@ -167,7 +168,7 @@ fn head(cx: &Cx<'_>, hit: Option<&SearchHit>, count: usize, row: &mut Row<'_>) {
     row.foreign(title, cx.style(Role::Strong));
 }
 
-fn hit_row(cx: &Cx<'_>, hit: Option<&SearchHit>, row: &mut Row<'_>) {
+fn hit_row(cx: &Cx<'_>, hit: Option<&SearchHit>, selected: bool, row: &mut Row<'_>) {
     let Some(hit) = hit else { return };
     row.right(&format::clock(hit.created, cx.now.wall, &cx.zone), cx.style(Role::Quiet), 20);
     row.right(if hit.archived { "archived" } else { "" }, cx.style(Role::Warning), 20);
@@ -188,7 +189,9 @@ fn hit_row(cx: &Cx<'_>, hit: Option<&SearchHit>, row: &mut Row<'_>) {
         pieces[0].0 = &first[keep..];
         row.text("…", cx.style(Role::Quiet));
     }
+    // On the selection's ground the dark letters of a hit could not be read.
+    let hit = if selected { Role::Accent } else { Role::SearchHit };
     for (text, found) in pieces {
-        row.foreign(text, cx.style(if found { Role::SearchHit } else { Role::Text }));
+        row.foreign(text, cx.style(if found { hit } else { Role::Text }));
     }
 }

@@ -41,7 +41,7 @@ fn u_takes_back_and_says_what_and_c_r_does_it_again() {
     assert_eq!(bench.model.shared.view.leaf, Some(node(6)));
     bench.keys("u");
     acked(&mut bench, undone("renamed it", Some(2), None));
-    assert!(bench.shows("Undone in “release notes”: renamed it."));
+    assert!(bench.shows("Undone: renamed it in “release notes”."));
 }
 
 #[test]
