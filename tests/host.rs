@@ -20,6 +20,8 @@ mod queue;
 mod settings;
 #[path = "support/stage.rs"]
 mod stage;
+#[path = "host/summaries.rs"]
+mod summaries;
 #[path = "support/mod.rs"]
 mod support;
 #[path = "host/titles.rs"]

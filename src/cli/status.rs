@@ -85,6 +85,9 @@ fn phase(state: State, progress: &Progress, now: UnixMs) -> String {
         _ => None,
     };
     match (state, count) {
+        (State::Connecting | State::Waiting | State::Reading, _) if progress.summarising > 0 && progress.retry_at.is_none() => {
+            format!("summarising {} messages…", progress.summarising)
+        }
         (State::Queued, _) => "queued".to_owned(),
         (State::Connecting, _) => match progress.retry_at {
             Some(at) => {

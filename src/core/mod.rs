@@ -19,6 +19,7 @@ pub mod queue;
 mod replica;
 pub mod retry;
 pub mod settings;
+pub mod summary;
 pub mod titles;
 mod tree;
 pub mod undo;

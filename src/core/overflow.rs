@@ -6,13 +6,15 @@
 
 use super::prompt::{self, Message};
 use super::settings::Effective;
-use super::{Doc, estimate};
+use super::{Doc, estimate, summary};
 use crate::proto::{BackendKind, LeftOut, ModelInfo, Node, NodeId, Part, Role, Source};
 
 /// The parameter that says what becomes of a prompt that does not fit.
 pub const KEY: &str = "overflow";
-/// Its words: the screen asks first; what does not fit is left out from the middle.
-pub const WORDS: &[&str] = &["ask", "cut"];
+/// Its words: the screen asks first; what does not fit is left out from the middle; a summary is sent in its place.
+pub const WORDS: &[&str] = &["ask", "cut", SUMMARISE];
+/// The word for a summary.
+pub const SUMMARISE: &str = "summarise";
 
 /// How much there is room for, in tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +59,13 @@ pub fn room(info: &ModelInfo, settings: &Effective) -> Option<Room> {
 /// Whether what does not fit is left out without a question.
 #[must_use]
 pub fn cuts(settings: &Effective) -> bool {
-    settings.values.get(KEY).is_some_and(|(word, _)| word.as_str() == Some("cut"))
+    settings.values.get(KEY).is_some_and(|(word, _)| word.as_str().is_some_and(|word| word != "ask"))
+}
+
+/// Whether a summary is sent in place of what is left out.
+#[must_use]
+pub fn summarises(settings: &Effective) -> bool {
+    settings.values.get(KEY).is_some_and(|(word, _)| word.as_str() == Some(SUMMARISE))
 }
 
 /// What comes below the path and is not in the tree yet.
@@ -146,7 +154,18 @@ pub fn plan(doc: &Doc, system: Option<&str>, leaf: Option<NodeId>, draft: Option
     Plan { left_out, messages, tokens: kept, fits: kept <= room.most() }
 }
 
-/// The messages for an answer below `leaf` without those that are left out.
+/// What is left out where a summary is sent in its place: that takes room too.
+#[must_use]
+pub fn plan_summary(doc: &Doc, system: Option<&str>, leaf: Option<NodeId>, draft: Option<Draft>, room: Room) -> Plan {
+    let whole = plan(doc, system, leaf, draft, room);
+    if whole.left_out.nodes.is_empty() {
+        return whole;
+    }
+    plan(doc, system, leaf, draft, summary::beside(room))
+}
+
+/// The messages for an answer below `leaf` without those that are left out; a summary of them stands before the message of the person
+/// that follows.
 #[must_use]
 pub fn messages(doc: &Doc, system: Option<&str>, leaf: Option<NodeId>, draft: Option<&[Part]>, left_out: &LeftOut) -> Vec<Message> {
     if left_out.nodes.is_empty() {
@@ -158,7 +177,21 @@ pub fn messages(doc: &Doc, system: Option<&str>, leaf: Option<NodeId>, draft: Op
             node.hidden = true;
         }
     }
-    prompt::messages(&lean, system, leaf, draft)
+    let Some(summary) = &left_out.summary else { return prompt::messages(&lean, system, leaf, draft) };
+    let count = left_out.nodes.len();
+    let path = leaf.map(|leaf| doc.path(leaf)).unwrap_or_default();
+    let behind = path.iter().skip_while(|id| !left_out.nodes.contains(id)).filter(|id| lean.node(**id).is_some_and(|node| !node.hidden));
+    match behind.copied().next() {
+        Some(next) => {
+            let content = summary::before(count, summary, doc.content(next).map(Vec::as_slice).unwrap_or_default());
+            lean.set_content(next, content);
+            prompt::messages(&lean, system, leaf, draft)
+        }
+        None => {
+            let draft = draft.map(|draft| summary::before(count, summary, draft));
+            prompt::messages(&lean, system, leaf, draft.as_deref())
+        }
+    }
 }
 
 /// What is left out, in words: `12 messages (~3,400 tokens)`.

@@ -7,6 +7,7 @@ use super::driver::{Host, Whose};
 use super::seats::Search;
 use super::{Message, Seat};
 use crate::backend::Request;
+use crate::core::machine::Sendable;
 use crate::core::parameters::{self, Facts};
 use crate::core::{overflow, prompt};
 use crate::error::{Error, Kind, Result};
@@ -154,6 +155,7 @@ impl Host {
 
     /// Remembers what goes out for an answer.
     pub(super) fn sent(&mut self, node: NodeId, request: Request) {
+        self.requests.retain(|(known, _)| *known != node);
         if self.requests.len() >= REMEMBERED {
             self.requests.pop_front();
         }
@@ -223,7 +225,10 @@ impl Host {
         };
         let settings = self.machine.settings(&model, Some(&doc.conversation));
         let draft = draft.map(|text| vec![Part::Text { text }]);
-        let (messages, left_out) = self.machine.sendable(doc, &settings, &model, parent, draft.as_deref())?;
+        let Sendable { mut messages, left_out, summary } = self.machine.sendable(doc, &settings, &model, parent, draft.as_deref())?;
+        if let Some(wanted) = &summary {
+            wanted.fill(&mut messages, "(The model is asked for it first.)");
+        }
         let request = Request {
             model: model.model.clone(),
             messages,
@@ -235,7 +240,10 @@ impl Host {
         let request = self.attachments.shown(request).await;
         let mut preview = self.preview(&model, &request)?;
         preview.notes.extend(problems);
-        preview.notes.extend(left_out.map(|left_out| without(&left_out, "will be")));
+        preview.notes.extend(left_out.map(|left_out| match summary {
+            Some(_) => format!("{} of the middle will be summarised first: the context does not hold all.", overflow::words(&left_out)),
+            None => without(&left_out, "will be"),
+        }));
         Ok(preview)
     }
 
@@ -260,7 +268,8 @@ impl Host {
 
 /// That a request is not the whole path.
 fn without(left_out: &LeftOut, when: &str) -> String {
-    format!("{} of the middle {when} left out: the context does not hold all.", overflow::words(left_out))
+    let how = if left_out.summary.is_some() { "sent as a summary" } else { "left out" };
+    format!("{} of the middle {when} {how}: the context does not hold all.", overflow::words(left_out))
 }
 
 fn no_conversation() -> Error {

@@ -408,6 +408,10 @@ impl Host {
                 self.pauses(node, &failed.error);
                 Input::Again { node, failed, progress }
             }
+            News::Summarised { summary, request } => {
+                self.sent(node, *request);
+                Input::Summarised { node, summary }
+            }
             News::Update(Update::Delta(kind, text)) => Input::Delta { node, kind, text },
             News::Update(Update::ToolCall { id, name, arguments }) => Input::ToolCall { node, id, name, arguments },
             News::Update(Update::Figures(figures)) => Input::Figures { node, figures },

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::Seat;
 use super::driver::{Host, Whose, now};
 use super::runs::Work;
+use super::summaries::Summary;
 use crate::backend::Request;
 use crate::core::machine::{self, Needs, Start};
 use crate::core::{Effect, Input, Machine, Write};
@@ -313,7 +314,8 @@ impl Host {
         self.sent(node, request.clone());
         self.titles.make_room();
         let (attachments, inbox) = (self.attachments.clone(), self.inbox.clone());
-        let work = Work { node, backend, request, attachments, accepted: Instant::now(), retries: self.options.retries, inbox };
+        let summary = start.summary.map(|wanted| Summary::new(*wanted));
+        let work = Work { node, backend, request, summary, attachments, accepted: Instant::now(), retries: self.options.retries, inbox };
         let task = self.runs.begin(work);
         self.spawn(Whose::Run(node), task);
         self.mind_again(&start.model);

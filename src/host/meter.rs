@@ -36,6 +36,11 @@ impl Meter {
         Self { prompt: f64::from(prompt), ..Self::default() }
     }
 
+    /// What is sent is of another size than was thought.
+    pub(super) fn sends(&mut self, prompt: u32) {
+        self.prompt = f64::from(prompt);
+    }
+
     /// The request goes out; again, when an attempt before it failed.
     pub(super) fn begin(&mut self, now: f64) {
         self.asked.get_or_insert(now);

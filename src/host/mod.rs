@@ -32,6 +32,7 @@ mod runs;
 mod schedule;
 mod seats;
 mod settings;
+mod summaries;
 mod titles;
 mod watching;
 

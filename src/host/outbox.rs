@@ -100,7 +100,8 @@ impl Queue {
             EventKind::State { node, .. } => {
                 self.states.insert(*node, at);
             }
-            EventKind::Finished { node, .. } => {
+            // It carries what they would change.
+            EventKind::Node { node, .. } | EventKind::Finished { node, .. } => {
                 self.deltas.remove(&node.id);
                 self.states.remove(&node.id);
             }

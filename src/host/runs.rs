@@ -19,6 +19,7 @@ use super::Message;
 use super::attachments::Attachments;
 use super::driver::{fault, now};
 use super::meter::Meter;
+use super::summaries::Summary;
 use crate::backend::{Backend, Request, Source, Update, channel};
 use crate::core::retry::{self, Next};
 use crate::error::{Error, Kind, Result};
@@ -33,6 +34,11 @@ pub(crate) enum News {
     Update(Update),
     /// An attempt failed before its first token; the next one begins when the progress says.
     Again(Attempt, Progress),
+    /// The summary is there that the request needed; the request as it is sent.
+    Summarised {
+        summary: String,
+        request: Box<Request>,
+    },
     Ended(Result<Finish>),
 }
 
@@ -58,6 +64,8 @@ pub(super) struct Work {
     pub(super) node: NodeId,
     pub(super) backend: Arc<dyn Backend>,
     pub(super) request: Request,
+    /// Of what the request leaves out; it is written first and goes into the request.
+    pub(super) summary: Option<Summary>,
     /// Where what the request names lies.
     pub(super) attachments: Attachments,
     pub(super) accepted: Instant,
@@ -69,8 +77,7 @@ pub(super) struct Work {
 impl Runs {
     /// The task of a new run, to be spawned.
     pub(super) fn begin(&mut self, work: Work) -> impl Future<Output = ()> + Send + use<> {
-        let prompt = work.request.messages.iter().map(crate::backend::Message::tokens).fold(0, u32::saturating_add);
-        let meter = Arc::new(Mutex::new(Meter::new(prompt)));
+        let meter = Arc::new(Mutex::new(Meter::new(size(&work.request))));
         let (stop, stopped) = oneshot::channel();
         let hurry = Arc::new(Notify::new());
         let model = ModelRef { backend: work.backend.name().to_owned(), model: work.request.model.clone() };
@@ -153,6 +160,11 @@ impl Runs {
     }
 }
 
+/// What is sent, in tokens.
+fn size(request: &Request) -> u32 {
+    request.messages.iter().map(crate::backend::Message::tokens).fold(0, u32::saturating_add)
+}
+
 fn lock(meter: &Mutex<Meter>) -> std::sync::MutexGuard<'_, Meter> {
     // Numbers are whole after every step.
     meter.lock().unwrap_or_else(PoisonError::into_inner)
@@ -219,7 +231,15 @@ async fn attempt(work: &Work, meter: &Mutex<Meter>, stopped: &mut oneshot::Recei
     };
     let result = {
         // What came before a panic must not be lost with it.
-        let ask = async { work.backend.generate(work.attachments.bring(&work.request).await?, sink).await };
+        let ask = async {
+            let request = work.summed_up(&sink).await?;
+            if work.summary.is_some() {
+                let mut meter = lock(meter);
+                meter.sends(size(&request));
+                meter.begin(ms(work.accepted));
+            }
+            work.backend.generate(work.attachments.bring(&request).await?, sink).await
+        };
         let mut generate = std::pin::pin!(AssertUnwindSafe(ask).catch_unwind());
         let mut sent: Option<Instant> = None;
         loop {
@@ -244,7 +264,7 @@ async fn attempt(work: &Work, meter: &Mutex<Meter>, stopped: &mut oneshot::Recei
 }
 
 impl Work {
-    async fn report(&self, news: News) {
+    pub(super) async fn report(&self, news: News) {
         // A host that has ended wants no news.
         drop(self.inbox.send(Message::Run { node: self.node, news }).await);
     }

@@ -218,6 +218,8 @@ pub struct Progress {
     pub attempts: u32,
     /// Why the attempt before this failed: a few words (`refused`, `429`).
     pub why: String,
+    /// A summary of so many messages is being written, which is sent in their place; 0: none.
+    pub summarising: u32,
 }
 
 /// An attempt that failed before its first token and was made again by itself.

@@ -348,9 +348,10 @@ impl Shared {
         }
     }
 
-    /// What of the path would be sent with a draft, if what does not fit is cut; `None`: nobody knows how much fits.
+    /// What of the path would be sent with a draft, if what does not fit is cut, or a summary is sent in its place; `None`: nobody knows
+    /// how much fits.
     #[must_use]
-    pub fn plan(&self, draft: &str) -> Option<overflow::Plan> {
+    pub fn plan(&self, draft: &str, summary: bool) -> Option<overflow::Plan> {
         let settings = self.settings();
         let room = overflow::room(self.model_info()?, &settings)?;
         let doc = self.doc()?;
@@ -363,18 +364,22 @@ impl Shared {
         if let Some(below) = &mut below {
             below.tokens = below.tokens.saturating_add(attached);
         }
-        Some(overflow::plan(doc, settings.system(), leaf, below, room))
+        let plan = if summary { overflow::plan_summary } else { overflow::plan };
+        Some(plan(doc, settings.system(), leaf, below, room))
     }
 
-    /// What would be left out of the prompt now, because the settings say so: `12 of 40 left out`.
+    /// What would be left out of the prompt now, because the settings say so: `12 of 40 left out`, or `summarised`.
     #[must_use]
     pub fn leaves_out(&self) -> Option<String> {
-        if !overflow::cuts(&self.settings()) {
+        let settings = self.settings();
+        if !overflow::cuts(&settings) {
             return None;
         }
-        let plan = self.plan(&self.composer.borrow().text())?;
+        let summary = overflow::summarises(&settings);
+        let plan = self.plan(&self.composer.borrow().text(), summary)?;
         let count = plan.left_out.nodes.len();
-        (count > 0).then(|| format!("{count} of {} left out", plan.messages))
+        let how = if summary { "summarised" } else { "left out" };
+        (count > 0).then(|| format!("{count} of {} {how}", plan.messages))
     }
 
     /// Whether this is the first screen: everybody has answered, nobody has a model, and nobody sent it away.

@@ -30,6 +30,8 @@ pub struct Puppet {
     /// How often it was asked whether it is there.
     pub probes: AtomicUsize,
     pub state: Mutex<ModelState>,
+    /// The context of its model.
+    pub context: Mutex<Option<u32>>,
 }
 
 impl Puppet {
@@ -43,6 +45,7 @@ impl Puppet {
             down: AtomicBool::new(false),
             probes: AtomicUsize::new(0),
             state: Mutex::new(ModelState::Loaded),
+            context: Mutex::default(),
         })
     }
 
@@ -52,7 +55,8 @@ impl Puppet {
     }
 
     pub fn info(&self) -> ModelInfo {
-        ModelInfo { state: *self.state.lock().unwrap(), ..ModelInfo::named("puppet", BackendKind::Embedded, "m") }
+        let context = *self.context.lock().unwrap();
+        ModelInfo { state: *self.state.lock().unwrap(), context, ..ModelInfo::named("puppet", BackendKind::Embedded, "m") }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::grown::{Grown, fresh};
 use super::runs::line;
-use super::sending::speaker;
+use super::sending::{Sendable, speaker};
 use super::undo::{Did, said};
 use super::{Effect, Live, Machine, Start, Write};
 use crate::core::settings::{self, State as Settings};
@@ -201,9 +201,10 @@ impl Machine {
     /// An answer is produced from now on.
     pub(super) fn begin(&mut self, start: Start) -> Effect {
         let figures = Figures::default();
+        let summarises = start.summary.is_some();
         self.live.insert(
             start.node,
-            Live { conversation: start.conversation, figures, dirty: false, began: false, failed: Vec::new(), then: None },
+            Live { conversation: start.conversation, figures, dirty: false, began: false, failed: Vec::new(), then: None, summarises },
         );
         Effect::Start(Box::new(start))
     }
@@ -319,7 +320,7 @@ impl Machine {
         if !continues_text {
             begun.clear();
         }
-        let (messages, left_out) = self.sendable(doc, &settings, &model, continues.or(parent), draft.as_deref())?;
+        let Sendable { messages, left_out, summary } = self.sendable(doc, &settings, &model, continues.or(parent), draft.as_deref())?;
         self.can_read(&model, &messages)?;
         let mut node = fresh(answer, under, Role::Assistant, State::Queued, at, &begun);
         node.model = Some(model.clone());
@@ -343,7 +344,8 @@ impl Machine {
         });
         let mut parameters = parameters;
         parameters.0.remove(overflow::KEY);
-        let start = Start { conversation, node: answer, run, model: model.clone(), messages, parameters, continues: continues_text };
+        let start =
+            Start { conversation, node: answer, run, model: model.clone(), messages, parameters, continues: continues_text, summary };
         grown.finish(&mut change, doc, answer, at);
         if names::recent(&self.replica.settings).first() != Some(&model) {
             let recent = names::used(&self.replica.settings, &model);

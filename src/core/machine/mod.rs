@@ -26,6 +26,7 @@ use std::collections::{HashMap, HashSet};
 use super::prompt::{self, Message};
 use super::queue as waiting;
 use super::settings::{self, Effective, Own, Sources, State as Settings};
+use super::summary::Wanted;
 use super::undo::Op;
 use super::{Replica, Write};
 use crate::error::Error;
@@ -36,6 +37,7 @@ use crate::proto::{
 
 pub use commands::subject;
 pub use runs::measure;
+pub use sending::Sendable;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +48,8 @@ pub enum Input {
     Phase { node: NodeId, state: State, progress: Progress },
     /// An attempt at a running answer failed before its first token; the next one begins when `progress` says.
     Again { node: NodeId, failed: Attempt, progress: Progress },
+    /// The summary is there that is sent for a running answer in place of what its prompt leaves out.
+    Summarised { node: NodeId, summary: String },
     /// A running answer grew.
     Delta { node: NodeId, kind: DeltaKind, text: String },
     /// A running answer asked for a tool.
@@ -102,6 +106,8 @@ pub struct Start {
     pub parameters: Parameters,
     /// The last message is an unfinished answer, to be continued.
     pub continues: bool,
+    /// A summary that the model has to write first, and that goes into the messages.
+    pub summary: Option<Box<Wanted>>,
 }
 
 /// What must be at hand before a command can be handled.
@@ -135,6 +141,8 @@ struct Live {
     failed: Vec<Attempt>,
     /// The queued prompt that is sent when it has stopped.
     then: Option<NodeId>,
+    /// A summary is being written, without which nothing is sent.
+    summarises: bool,
 }
 
 /// The host's state machine. `replica` is built by the same events that clients get.
@@ -289,6 +297,7 @@ impl Machine {
             Input::Command { client, id, command, run } => self.command(client, id, command, run, at),
             Input::Phase { node, state, progress } => self.phase(node, state, progress, at),
             Input::Again { node, failed, progress } => self.again(node, failed, progress, at),
+            Input::Summarised { node, summary } => self.summarised(node, summary),
             Input::Delta { node, kind, text } => self.delta(node, kind, text, at),
             Input::ToolCall { node, id, name, arguments } => self.tool_call(node, id, name, arguments, at),
             Input::Figures { node, figures } => {

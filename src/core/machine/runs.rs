@@ -35,6 +35,23 @@ impl Machine {
         vec![Effect::Emit(EventKind::State { conversation: live.conversation, node, state: State::Connecting, progress })]
     }
 
+    /// What a model wrote of the messages that are left out is sent in their place: it belongs to the answer from now on.
+    pub(super) fn summarised(&mut self, node: NodeId, summary: String) -> Vec<Effect> {
+        let Some(live) = self.live.get_mut(&node) else { return Vec::new() };
+        live.summarises = false;
+        let conversation = live.conversation;
+        let Some(mut known) = self.node(conversation, node).cloned() else { return Vec::new() };
+        let Some(left_out) = known.run.as_mut().and_then(|run| run.left_out.as_mut()) else { return Vec::new() };
+        left_out.summary = Some(summary);
+        let content = self.content(conversation, node);
+        let mut effects = Vec::new();
+        if !self.unsaved.contains(&conversation) {
+            effects.push(Effect::Persist { writes: vec![Write::Nodes { nodes: vec![known.clone()] }], sync: false });
+        }
+        effects.push(Effect::Emit(EventKind::Node { conversation, node: known, content }));
+        effects
+    }
+
     pub(super) fn delta(&mut self, node: NodeId, kind: DeltaKind, text: String, at: UnixMs) -> Vec<Effect> {
         if text.is_empty() {
             return Vec::new();
@@ -106,6 +123,8 @@ impl Machine {
         if let Some(run) = &mut ended.run {
             run.figures.merge(&live.figures);
             run.failed = live.failed;
+            // Nothing was sent.
+            run.left_out.take_if(|_| live.summarises);
             run.enter(state, at);
             // Millisecond clocks of this century fit a double exactly.
             let total = (at - run.started).max(0) as f64;

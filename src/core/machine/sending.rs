@@ -2,6 +2,7 @@
 
 use super::Machine;
 use crate::core::settings::Effective;
+use crate::core::summary::{self, Wanted};
 use crate::core::{Doc, names, overflow, prompt};
 use crate::error::{Error, Kind, Result, harmless, quoted};
 use crate::proto::{Content, LeftOut, ModelRef, ModelState, NodeId, Part, Role};
@@ -23,6 +24,16 @@ pub(super) fn speaker(doc: &Doc, parent: Option<NodeId>, content: &Content) -> R
     Ok(if results > 0 && results == content.len() { Role::Tool } else { Role::User })
 }
 
+/// What goes out for an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sendable {
+    pub messages: Vec<prompt::Message>,
+    /// What is left out because it would not fit.
+    pub left_out: Option<LeftOut>,
+    /// A summary of that, which has to be written first.
+    pub summary: Option<Box<Wanted>>,
+}
+
 impl Machine {
     /// What goes out for an answer below `leaf`, and what is left out of it because it would not fit.
     ///
@@ -35,10 +46,15 @@ impl Machine {
         model: &ModelRef,
         leaf: Option<NodeId>,
         draft: Option<&[Part]>,
-    ) -> Result<(Vec<prompt::Message>, Option<LeftOut>)> {
-        let room = self.replica.model(model).filter(|_| overflow::cuts(settings)).and_then(|info| overflow::room(info, settings));
-        let Some(room) = room else { return Ok((prompt::messages(doc, settings.system(), leaf, draft), None)) };
-        let plan = overflow::plan(doc, settings.system(), leaf, draft.map(overflow::Draft::content), room);
+    ) -> Result<Sendable> {
+        let system = settings.system();
+        let info = self.replica.model(model).filter(|_| overflow::cuts(settings));
+        let Some((info, room)) = info.and_then(|info| Some((info, overflow::room(info, settings)?))) else {
+            return Ok(Sendable { messages: prompt::messages(doc, system, leaf, draft), left_out: None, summary: None });
+        };
+        let summarises = overflow::summarises(settings);
+        let plan = if summarises { overflow::plan_summary } else { overflow::plan };
+        let plan = plan(doc, system, leaf, draft.map(overflow::Draft::content), room);
         if !plan.fits {
             let (tokens, context) = (plan.tokens, room.context);
             return Err(Error::new(
@@ -47,8 +63,23 @@ impl Machine {
             )
             .hint("The first and the last message are always sent: shorten the prompt, begin a new conversation, or raise `context`."));
         }
-        let messages = overflow::messages(doc, settings.system(), leaf, draft, &plan.left_out);
-        Ok((messages, Some(plan.left_out).filter(|left_out| !left_out.nodes.is_empty())))
+        let mut left_out = plan.left_out;
+        let Some(first) = left_out.nodes.first().copied() else {
+            return Ok(Sendable { messages: prompt::messages(doc, system, leaf, draft), left_out: None, summary: None });
+        };
+        let whole = summary::known(doc, &left_out.nodes).filter(|(count, _)| *count == left_out.nodes.len());
+        left_out.summary = whole.map(|(_, summary)| summary.to_owned()).filter(|_| summarises);
+        if !summarises || left_out.summary.is_some() {
+            let messages = overflow::messages(doc, system, leaf, draft, &left_out);
+            return Ok(Sendable { messages, left_out: Some(left_out), summary: None });
+        }
+        // No text holds this: ids are not shown to anybody, and no character is that one.
+        let mark = format!("\u{FDD0}{first}\u{FDD1}");
+        let marked = LeftOut { summary: Some(mark.clone()), ..left_out.clone() };
+        let mut messages = overflow::messages(doc, system, leaf, draft, &marked);
+        let slot = summary::slot(&mut messages, &mark);
+        let summary = slot.map(|slot| Box::new(summary::wanted(doc, info, room.context, &left_out, slot)));
+        Ok(Sendable { messages, left_out: Some(left_out), summary })
     }
 
     /// Whether a person has to be asked before this is sent: not all of it fits, and the settings do not say what becomes of it.

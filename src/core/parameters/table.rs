@@ -117,7 +117,7 @@ parameters! {
     Context {
         // Arbour's own: no backend is told.
         "overflow" Type::Word(crate::core::overflow::WORDS), [O L A N E], "ask",
-            "When a prompt does not fit: ask first, or cut whole messages from the middle";
+            "When a prompt does not fit: ask first, cut whole messages from the middle, or let the model summarise them";
         "cache_prompt" SWITCH, [L], "on", "Read only what is new in the prompt; off reads all of it again";
         "n_keep" whole(-1, TOKENS), [O L], "0" (O "the model's, often 4"),
             "Tokens at the beginning that stay when the context overflows; -1 is the whole prompt";

@@ -1,8 +1,8 @@
 //! A prompt that the context will not hold: what is to become of it, before it is sent.
 //!
-//! Invariant: nothing is sent cut that a person was not told of: by a question, or by the composer's rule where the settings say to cut.
+//! Invariant: nothing is sent cut that a person was not told of: by a question, or by the composer's rule where the settings say what is cut.
 
-use crate::core::overflow::{self, KEY, Plan};
+use crate::core::overflow::{self, KEY, Plan, SUMMARISE};
 use crate::proto::{BackendKind, Command, Subject};
 use crate::tui::format;
 use crate::tui::model::Model;
@@ -27,8 +27,13 @@ pub fn fits(model: &mut Model, text: &str) -> bool {
     let asks = if reserve > 0 { format!(" and the answer may take {}", format::grouped(u64::from(reserve))) } else { String::new() };
     let intro = format!("The prompt is {size}{asks}; the context in force is {}.", format::grouped(u64::from(context)));
     let mut items = Vec::new();
-    if let Some(plan) = shared.plan(text).filter(|plan| plan.fits && !plan.left_out.nodes.is_empty()) {
-        items.push(Item::new("cut the middle, here from now on", cut(&plan), || Intent::CutAndSend));
+    let would = |summary| shared.plan(text, summary).filter(|plan| plan.fits && !plan.left_out.nodes.is_empty());
+    if let Some(plan) = would(false) {
+        items.push(Item::new("cut the middle, here from now on", cut(&plan), || Intent::FitAndSend("cut")));
+    }
+    if let Some(plan) = would(true) {
+        let what = format!("summarise {} and send", overflow::words(&plan.left_out));
+        items.push(Item::new(what, "the model writes that first; here from now on", || Intent::FitAndSend(SUMMARISE)));
     }
     if let Some(larger) = larger(shared, needed) {
         let note = "loads the model with a larger one; the message stays here";
@@ -66,15 +71,18 @@ fn larger(shared: &Shared, needed: u32) -> Option<u32> {
     }
 }
 
-/// The middle is cut in this conversation from now on, and the prompt goes out.
-pub fn cut_and_send(model: &mut Model) {
+/// The middle is cut or summarised in this conversation from now on, and the prompt goes out.
+pub fn fit_and_send(model: &mut Model, word: &'static str) {
     if model.refuse_offline() {
         return;
     }
     if let Some(conversation) = model.shared.view.conversation {
-        let changes = vec![(KEY.to_owned(), Some("cut".into()))];
+        let changes = vec![(KEY.to_owned(), Some(word.into()))];
         model.post(Command::SetParameters { subject: Subject::Conversation(conversation), changes });
     }
     super::talk::send_anyway(model);
-    model.say("What does not fit is cut from the middle here (:set overflow ask asks again).");
+    model.say(match word {
+        SUMMARISE => "What does not fit is summarised here (:set overflow ask asks again).",
+        _ => "What does not fit is cut from the middle here (:set overflow ask asks again).",
+    });
 }

@@ -155,8 +155,8 @@ pub enum Intent {
     },
     /// A prompt of the queue comes into the composer.
     EditQueued(NodeId),
-    /// From now on the middle of this conversation is cut when it does not fit, and the prompt goes out.
-    CutAndSend,
+    /// From now on this becomes of the middle of this conversation when it does not fit (a word of `overflow`), and the prompt goes out.
+    FitAndSend(&'static str),
     /// Takes this theme on, remembered or only to look at it.
     Theme {
         name: String,

@@ -373,6 +373,38 @@ fn a_prompt_that_does_not_fit_asks_what_is_to_become_of_it() {
 }
 
 #[test]
+fn what_does_not_fit_is_summarised_where_a_person_says_so() {
+    let mut bench = Bench::full(120, 30);
+    let model = bench.model.shared.replica.models.iter_mut().find(|m| m.name == "qwen3:8b").unwrap();
+    model.context = Some(800);
+    bench.model.shared.replica.docs.get_mut(&conversation(1)).unwrap().node_mut(node(6)).unwrap().tokens = 1000;
+    bench.keys("iAnd in terms of memory?<Enter>");
+    assert!(bench.shows("summarise 2 messages (~"), "{}", bench.text());
+    bench.keys("<Down><Enter>");
+    let posted = bench.posted();
+    let changes = vec![("overflow".to_owned(), Some("summarise".into()))];
+    assert!(posted.contains(&Command::SetParameters { subject: Subject::Conversation(conversation(1)), changes }), "{posted:?}");
+    assert!(bench.shows("What does not fit is summarised here"));
+    let Some(Command::Send { node: question, answer, .. }) = posted.into_iter().find(|c| matches!(c, Command::Send { .. })) else {
+        panic!("it is sent")
+    };
+    begin(&mut bench, answer, question);
+    let progress = Progress { since: NOON, summarising: 2, ..Progress::default() };
+    bench.event(EventKind::State { conversation: conversation(1), node: answer, state: State::Reading, progress });
+    bench.model.shared.view.leaf = Some(answer);
+    bench.model.shared.revisions.doc += 1;
+    bench.model.mark_all();
+    assert!(bench.shows("summarising 2 messages…"), "{}", bench.text());
+    let mut ended = bench.model.shared.doc().unwrap().node(answer).unwrap().clone();
+    ended.state = State::Done;
+    let left_out = LeftOut { nodes: vec![node(5), node(6)], tokens: 1234, summary: Some("They agreed.".into()) };
+    ended.run = Some(Run { left_out: Some(left_out), ..run("x") });
+    bench.event(EventKind::Finished { conversation: conversation(1), node: ended });
+    bench.model.mark_all();
+    assert!(bench.shows("2 messages were summarised"), "{}", bench.text());
+}
+
+#[test]
 fn what_is_left_out_is_said_before_it_is_sent_and_under_the_answer() {
     let mut bench = Bench::full(120, 30);
     let model = bench.model.shared.replica.models.iter_mut().find(|m| m.name == "qwen3:8b").unwrap();

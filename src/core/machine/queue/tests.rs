@@ -306,6 +306,61 @@ fn what_does_not_fit_is_cut_from_the_middle_where_the_settings_say_so_and_the_ru
 }
 
 #[test]
+fn what_does_not_fit_is_summarised_where_the_settings_say_so_and_only_what_is_new_of_it() {
+    let mut b = Bench::new();
+    let mut path = Vec::new();
+    for (text, words) in [("first", 40), ("second", 200), ("third", 40)] {
+        let (user, answer) = b.send(path.last().copied(), &format!("{text} {}", "word ".repeat(words)));
+        b.write(answer, "yes");
+        b.end(answer);
+        path.extend([user, answer]);
+    }
+    narrow(&mut b, 290);
+    let (conversation, changes) = (b.conversation, vec![("overflow".to_owned(), Some("summarise".into()))]);
+    b.run(Command::SetParameters { subject: crate::proto::Subject::Conversation(conversation), changes });
+    let (user, answer) = b.send(path.last().copied(), &format!("and now? {}", "word ".repeat(20)));
+    assert_eq!(b.last, Ok(Ack::Done));
+    let start = b.starts.last().unwrap().clone();
+    let wanted = start.summary.unwrap();
+    assert_eq!((wanted.count, wanted.known.as_deref(), wanted.most), (2, None, 36));
+    let chunks = wanted.chunks(&wanted.messages).unwrap();
+    assert!(chunks[0].starts_with("User: second word") && chunks.last().unwrap().ends_with("Assistant: yes"), "{chunks:?}");
+    let mut filled = start.messages.clone();
+    wanted.fill(&mut filled, "They agreed.");
+    let roles: Vec<Role> = filled.iter().map(|message| message.role).collect();
+    assert_eq!(roles, [Role::User, Role::Assistant, Role::User, Role::Assistant, Role::User], "they go on alternating");
+    let framed =
+        "[In place of 2 earlier messages, which the context does not hold, their summary:\nThey agreed.\nEnd of the summary.]\n\nthird";
+    assert!(filled[2].text.starts_with(framed), "{:?}", filled[2].text);
+    let asked = wanted.parameters(&start.parameters);
+    assert_eq!((asked.integer("max_tokens"), asked.0.contains_key("overflow")), (Some(36), false));
+
+    // Its end, before anything was sent, leaves nothing that would say otherwise.
+    let (_, failed) = b.send(Some(path[5]), &format!("or so? {}", "word ".repeat(20)));
+    b.fail(failed, Kind::Server);
+    assert_eq!(b.node(failed).run.unwrap().left_out, None);
+
+    b.feed(Input::Summarised { node: answer, summary: "They agreed.".into() });
+    b.write(answer, "yes");
+    b.end(answer);
+    let left_out = b.node(answer).run.unwrap().left_out.unwrap();
+    assert_eq!((left_out.nodes.as_slice(), left_out.summary.as_deref()), (&path[2..4], Some("They agreed.")));
+    let again = crate::core::overflow::messages(b.doc(), None, Some(user), None, &left_out);
+    assert_eq!(again, filled, "put together again it is what was sent");
+
+    let other = b.ids.fresh();
+    let model = Some(b.model());
+    b.run(Command::Answer { conversation, parent: user, answer: other, model, continues: None });
+    let start = b.starts.last().unwrap();
+    assert_eq!((&start.messages, &start.summary), (&filled, &None), "the same is not summarised twice");
+    b.end(other);
+    b.send(Some(answer), &format!("more {}", "word ".repeat(60)));
+    let wanted = b.starts.last().unwrap().summary.clone().unwrap();
+    assert_eq!((wanted.count, wanted.known.as_deref()), (4, Some("They agreed.")));
+    assert!(wanted.messages[0].text.starts_with("third") && wanted.messages.len() == 2, "only what is new: {:?}", wanted.messages);
+}
+
+#[test]
 fn a_queued_prompt_that_does_not_fit_waits_for_a_person() {
     let mut b = Bench::new();
     let (_, first) = b.send(None, "one");

@@ -115,7 +115,11 @@ pub fn phase(cx: &Cx<'_>, node: &Node, live: Live) -> String {
     let since = if progress.since > 0 { cx.since(progress.since) } else { 0 };
     let elapsed = if since >= 2 { format!(" {}", format::seconds_long(since)) } else { String::new() };
     let left = remaining(&progress, since).map(|s| format!("  ~{}", format::seconds_long(s))).unwrap_or_default();
+    let summarising = u64::from(progress.summarising);
     match node.state {
+        State::Connecting | State::Waiting | State::Reading if summarising > 0 && progress.retry_at.is_none() => {
+            format!("summarising {}…{elapsed}", format::plural(summarising, "message"))
+        }
         State::Queued => format!("queued{elapsed}"),
         State::Connecting => match progress.retry_at {
             Some(at) => {
@@ -201,10 +205,15 @@ fn odd_end(node: &Node) -> Option<String> {
 /// Notes under an answer: what it was asked without, and why it broke off and what to do.
 #[must_use]
 pub fn notes(cx: &Cx<'_>, doc: &Doc, node: &Node) -> Vec<(String, Role)> {
-    let left_out = node.run.as_ref().and_then(|run| run.left_out.as_ref());
-    let without =
-        left_out.map(|left_out| (format!("┄ asked without {} of the middle: the context was full", words(left_out)), Role::Quiet));
-    without.into_iter().chain(ending(cx, doc, node)).collect()
+    let run = node.run.as_ref().filter(|run| run.progress.summarising == 0);
+    let without = run.and_then(|run| run.left_out.as_ref()).map(|left_out| match left_out.summary {
+        Some(_) => {
+            let (many, were) = (left_out.nodes.len() as u64, if left_out.nodes.len() == 1 { "was" } else { "were" });
+            format!("┄ {} {were} summarised: the context was full", format::plural(many, "message"))
+        }
+        None => format!("┄ asked without {} of the middle: the context was full", words(left_out)),
+    });
+    without.map(|without| (without, Role::Quiet)).into_iter().chain(ending(cx, doc, node)).collect()
 }
 
 /// What happened to an answer that broke off, and what to do.
