@@ -428,6 +428,7 @@ fn settings_are_edited_sent_and_shown_as_they_were() {
     term.keys("i");
     term.wait_for("INSERT");
     say(&mut term, "hello");
+    term.wait_for("Well.");
     at_rest(&mut term);
     assert_eq!(rig.server.chats().pop().unwrap()["top_k"], json!(17));
 
