@@ -176,6 +176,7 @@ fn answers_grow_into_a_tree(way: Way) {
     term.keys("<Enter>");
     term.wait_for("By day.");
     term.wait_for("‹2/2›");
+    at_rest(&mut term);
 
     // The tree shows both.
     assert!(term.contents().contains("And at night?"), "the old question is still in the tree:\n{}", term.contents());

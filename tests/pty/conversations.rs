@@ -238,10 +238,14 @@ fn files_go_with_a_message(way: Way) {
     let told = asked(&rig).pop().expect("a message");
     assert!(told.contains("The cormorant dives at dawn.") && told.contains("What is in @note.txt here?"), "{told}");
 
-    // What has no end is named, and what was written stays; nobody waits for it.
-    term.write("And in @pipe now?");
+    // What has no end is named as it is written, and again when it is sent, and what was written stays; nobody waits for it.
+    let no_end = "is a pipe (FIFO): it has no end, so it cannot be attached.";
+    term.write("And in @pipe ");
+    term.wait_for(no_end);
+    term.write("now?");
+    term.wait_gone(no_end);
     term.keys("<Enter>");
-    term.wait_for("is a pipe (FIFO): it has no end, so it cannot be attached.");
+    term.wait_for(no_end);
     term.wait_for("And in @pipe now?");
     assert_eq!(rig.server.chats().len(), 1);
     // Sent once more, it is text.
@@ -306,6 +310,7 @@ fn what_waits_is_rearranged_held_and_kept(way: Way) {
     term.keys("<C-c>");
     term.wait_for("■ stopped");
     term.wait_for("1 held  beta");
+    at_rest(&mut term);
     term.keys("ZZ");
     assert_eq!(term.wait_exit(), Ok(0));
     if way == Way::Socket {
