@@ -115,12 +115,15 @@ mod tests {
         let command = format!("(while :; do echo x >> '{mark}'; sleep 0.05; done) & echo $! > '{mark}.pid'; wait");
         let job = tokio::spawn(async move { run(&command, String::new()).await });
         let deadline = Instant::now() + Duration::from_secs(20);
-        while !file.exists() {
+        let named = || std::fs::read_to_string(format!("{mark}.pid")).ok()?.trim().parse::<i32>().ok();
+        let pid = loop {
+            if let Some(pid) = named().filter(|_| file.exists()) {
+                break pid;
+            }
             assert!(Instant::now() < deadline, "it did not begin");
             tokio::task::yield_now().await;
-        }
+        };
         job.abort();
-        let pid: i32 = std::fs::read_to_string(format!("{mark}.pid")).unwrap().trim().parse().unwrap();
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
         while rustix::process::test_kill_process(pid).is_ok() && !is_zombie(pid) {
             assert!(Instant::now() < deadline, "it goes on");
