@@ -6,9 +6,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use arbour::backend::{self, Update, channel};
+use arbour::backend::{self, Call, File, Returned, Update, channel};
 use arbour::error::Kind;
-use arbour::proto::{BackendKind, Finish, ModelState, Role, State};
+use arbour::proto::{BackendKind, Facts, Finish, ModelState, Role, State};
 use support::hear::{hear, make, request};
 
 /// The server's address; `None` when there is none to test against.
@@ -110,4 +110,35 @@ async fn is_found_and_told_apart_by_what_it_answers() {
     let looked = backend::discover::discover(&backend::discover::Places { ollama_host: None, ports: vec![port] }).await;
     assert_eq!(looked.found.len(), 1);
     assert_eq!(looked.found[0].kind, Some(BackendKind::LlamaServer));
+}
+
+#[tokio::test]
+async fn tool_traffic_is_taken_and_a_picture_is_refused_in_words() {
+    let Some(url) = url() else { return };
+    for kind in [BackendKind::LlamaServer, BackendKind::OpenAi, BackendKind::Anthropic] {
+        let server = make(kind, &url);
+        let model = server.models().await.unwrap().remove(0).name;
+        let parameters = [("temperature", 0.into()), ("max_tokens", 12.into())];
+        let texts = [(Role::User, "What is the weather in Oslo?"), (Role::Assistant, "I look."), (Role::Tool, "")];
+        let mut asked = request(&model, &texts, &parameters);
+        let (id, name) = ("call_1".to_owned(), "weather".to_owned());
+        asked.messages[1].calls = vec![Call { id: id.clone(), name: name.clone(), arguments: r#"{"city":"Oslo"}"#.into() }];
+        asked.messages[2].results = vec![Returned { id, name, content: "Rain, 4 degrees.".into() }];
+        let heard = hear(&*server, asked).await;
+        assert!(heard.result.is_ok() && !heard.text().trim().is_empty(), "{kind:?} {:?}", heard.result);
+
+        let mut asked = request(&model, &[(Role::User, "What is this?")], &parameters);
+        asked.messages[0].files = vec![File {
+            blob: "b".into(),
+            mime: "image/png".into(),
+            name: "dot.png".into(),
+            picture: true,
+            facts: Facts { bytes: 70, tokens: 10, width: 1, height: 1 },
+            // One transparent dot.
+            data: Some("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==".into()),
+        }];
+        let error = hear(&*server, asked).await.result.expect_err("this model does not see");
+        assert_eq!(error.kind, Kind::Unsupported, "{kind:?} {error:?}");
+        assert!(!error.hints.is_empty(), "{kind:?} {error:?}");
+    }
 }
