@@ -90,6 +90,10 @@ pub fn event(model: &mut Model, event: &Event) {
         let id = model.panes[at].info().tile.id;
         model.with_pane(id, |pane, cx| pane.event(event, cx));
     }
+    if matches!(event.kind, EventKind::Finished { .. }) {
+        // It tells its model's speed, also where its conversation is not at hand any more.
+        model.mark(models::ID);
+    }
     let shown = model.shared.view.conversation;
     match touched {
         Touched::Nothing => {}

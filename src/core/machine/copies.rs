@@ -270,7 +270,7 @@ impl Machine {
     fn mended(&self, stage: &mut Stage<'_>, doc: &Doc, steps: &mut Vec<Step>) -> Result<()> {
         let conversation = doc.conversation.row.id;
         let before = stage.head(conversation);
-        stage.mend()?;
+        stage.mend(true)?;
         let after = stage.head(conversation);
         if before.is_some() && before != after {
             steps.push(Step::Head { conversation, from: before, to: after });

@@ -282,18 +282,19 @@ impl<'m> Stage<'m> {
         (count as usize) > counted || rows.values().any(stays)
     }
 
-    /// HEADs that are out of sight now go where one would look next; names of branches do not.
+    /// HEADs that are out of sight now go where one would look next; names of branches do not. `away`: also those that lie in what is put
+    /// away now. An act notes where they went; undoing it, HEAD may have been there before.
     ///
     /// # Errors
     /// When a branch that somebody named would end in nothing.
-    pub(super) fn mend(&mut self) -> Result<()> {
+    pub(super) fn mend(&mut self, away: bool) -> Result<()> {
         for scene in self.scenes.values_mut().filter(|scene| scene.recount) {
             let nowhere = |leaf: &NodeId| scene.nodes.get(leaf).is_some_and(|node| node.hidden);
             if let Some((name, _)) = scene.now.branches.iter().find(|(_, leaf)| nowhere(leaf)) {
                 let name = crate::error::quoted(name);
                 return Err(Error::new(Kind::Usage, format!("The branch {name} was named there since, so it stays.")));
             }
-            if let Some(head) = scene.now.head.filter(|head| !scene.is_visible(*head) || scene.leaves(*head)) {
+            if let Some(head) = scene.now.head.filter(|head| !scene.is_visible(*head) || away && scene.leaves(*head)) {
                 scene.now.head = scene.nearest(head);
             }
         }

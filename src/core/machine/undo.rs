@@ -68,7 +68,7 @@ impl Machine {
         if taken.is_empty() {
             return Err(if steps.is_empty() { changed_since() } else { no_conversation() });
         }
-        stage.mend()?;
+        stage.mend(false)?;
         let shows = |step: &&&Step| !matches!(step, Step::Head { .. });
         let look = taken.iter().filter(shows).find_map(|step| stage.look(step)).or_else(|| taken.iter().find_map(|step| stage.look(step)));
         let (conversation, node) = look.map_or((op.conversation, None), |(conversation, node)| (Some(conversation), Some(node)));
