@@ -10,8 +10,12 @@ mod attachments;
 mod downloads;
 #[path = "host/fitting.rs"]
 mod fitting;
+#[path = "host/full.rs"]
+mod full;
 #[path = "support/herd.rs"]
 mod herd;
+#[path = "support/home.rs"]
+mod home;
 #[path = "host/models.rs"]
 mod models;
 #[path = "host/queue.rs"]

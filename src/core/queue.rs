@@ -39,11 +39,11 @@ impl Why {
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
-            Self::Stopped => "the answer above was stopped",
-            Self::HostEnded => "the host ended while the answer above was written",
-            Self::Failed => "the answer above failed",
-            Self::Tools => "the model above asks for a tool",
-            Self::Cut => "the service cut the answer above",
+            Self::Stopped => "the answer that it waited for was stopped",
+            Self::HostEnded => "the host ended while the answer that it waited for was written",
+            Self::Failed => "the answer that it waited for failed",
+            Self::Tools => "the answer that it waited for asks for a tool",
+            Self::Cut => "the service cut the answer that it waited for",
             Self::Away => "the answer that it waited for was put away",
             Self::Unsent => "it could not be sent by itself; it may not fit the context",
         }

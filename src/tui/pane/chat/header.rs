@@ -14,7 +14,7 @@ use crate::tui::format;
 use crate::tui::paint::Row;
 use crate::tui::pane::Cx;
 use crate::tui::pane::tree::who;
-use crate::tui::text::width::drawable;
+use crate::tui::text::width::{drawable, width};
 use crate::tui::theme::Role;
 
 /// So many reactions have room in a header.
@@ -63,7 +63,9 @@ pub fn draw(cx: &Cx<'_>, doc: &Doc, node: &Node, place: (usize, usize), live: Li
         return;
     }
     if node.state.is_running() {
-        row.text("▸ ", cx.style(Role::Running)).text(&phase(cx, node, live), cx.style(Role::Running));
+        row.text("▸ ", cx.style(Role::Running));
+        let room = row.left();
+        row.text(&phase(cx, node, live, room), cx.style(Role::Running));
         return;
     }
     match node.state {
@@ -108,9 +110,9 @@ fn kept_about(cx: &Cx<'_>, node: &Node, row: &mut Row<'_>) {
     }
 }
 
-/// How a running answer stands, in words.
+/// How a running answer stands, in words. `room`: columns; a countdown keeps what can be done about it.
 #[must_use]
-pub fn phase(cx: &Cx<'_>, node: &Node, live: Live) -> String {
+pub fn phase(cx: &Cx<'_>, node: &Node, live: Live, room: usize) -> String {
     let progress = node.run.as_ref().map(|run| run.progress.clone()).unwrap_or_default();
     let since = if progress.since > 0 { cx.since(progress.since) } else { 0 };
     let elapsed = if since >= 2 { format!(" {}", format::seconds_long(since)) } else { String::new() };
@@ -125,7 +127,9 @@ pub fn phase(cx: &Cx<'_>, node: &Node, live: Live) -> String {
             Some(at) => {
                 let left = cx.until(at);
                 let when = if left > 0 { format!("again in {}", format::seconds_long(left)) } else { "again now".to_owned() };
-                format!("connecting… {}, {when} (:cancel)", drawable(&progress.why))
+                let short = format!("{when} (:cancel)");
+                let whys = [format!("connecting… {}, {short}", drawable(&progress.why)), format!("{}, {short}", drawable(&progress.why))];
+                whys.into_iter().find(|text| width(text) <= room).unwrap_or(short)
             }
             None if progress.attempt > 1 => format!("connecting… attempt {} of {}{elapsed}", progress.attempt, progress.attempts),
             None => format!("connecting…{elapsed}"),

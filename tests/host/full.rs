@@ -1,0 +1,212 @@
+//! A disk that is full, act by act: what cannot be saved is refused and changes nothing, and goes through once there is room.
+//!
+//! A limit for the files of the host's process is the nearest to a full disk that needs no rights. It is set and lifted while the host
+//! runs, so every act meets it in the middle of its own work.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::process::{Command as Program, Stdio};
+
+use arbour::client::start::Own;
+use arbour::client::{Client, Introduction};
+use arbour::core::Doc;
+use arbour::error::Kind;
+use arbour::proto::*;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+
+use super::home::{Home, signal, until};
+use super::stage::{Guest, within};
+use super::support::scripted::{Accident, Dialect, Script, Scripted};
+
+/// A host in a process of its own, which takes a write that fails for an error and not for its end.
+struct Lone(std::process::Child);
+
+impl Lone {
+    fn start(home: &Home) -> Self {
+        let mut shell = Program::new("sh");
+        shell.arg("-c").arg("trap '' XFSZ; exec \"$0\" serve --listen 127.0.0.1:0").arg(Home::binary());
+        for name in Home::SILENCED {
+            shell.env_remove(name);
+        }
+        shell.envs(home.environment()).current_dir(home.path());
+        let child = shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        until("the host", || home.host().filter(|lock| lock.socket.is_some()));
+        Self(child)
+    }
+
+    fn disk(&self, full: bool) {
+        let pid = Pid::from_raw(self.0.id().cast_signed());
+        let soft = if full { Some(0) } else { None };
+        prlimit(pid, Resource::Fsize, Rlimit { current: soft, maximum: None }).unwrap();
+    }
+}
+
+impl Drop for Lone {
+    fn drop(&mut self) {
+        signal(self.0.id(), Signal::TERM);
+        let _ = self.0.wait();
+    }
+}
+
+async fn guest(state: &Path) -> Guest {
+    let own = Own { state: state.to_owned(), launch: None };
+    Guest::new(Client::own(own, Introduction { screen: true, ..Introduction::default() }).await.unwrap())
+}
+
+/// All that the host has told, of what people see.
+#[derive(Debug, Clone, PartialEq)]
+struct Told {
+    rows: BTreeMap<ConversationId, ConversationRow>,
+    docs: HashMap<ConversationId, Doc>,
+    folders: Vec<Folder>,
+    settings: BTreeMap<String, serde_json::Value>,
+}
+
+async fn told(guest: &mut Guest) -> Told {
+    guest.client.ask(Query::Snapshot);
+    guest.until_reply().await;
+    let replica = guest.replica.clone();
+    Told { rows: replica.rows, docs: replica.docs, folders: replica.folders, settings: replica.settings }
+}
+
+/// A conversation with all its messages and texts.
+async fn whole(guest: &mut Guest, conversation: ConversationId) -> (Conversation, Vec<Node>, Vec<Content>) {
+    told(guest).await;
+    let doc = guest.replica.docs[&conversation].clone();
+    let nodes: Vec<NodeId> = doc.nodes().iter().map(|node| node.id).collect();
+    let Reply::Contents(contents) = guest.client.query(Query::Contents { conversation, nodes: nodes.clone() }).await.unwrap() else {
+        panic!("another reply")
+    };
+    let contents: HashMap<NodeId, Content> = contents.into_iter().collect();
+    (doc.conversation.clone(), doc.nodes().to_vec(), nodes.iter().map(|node| contents[node].clone()).collect())
+}
+
+fn text(text: &str) -> Content {
+    vec![Part::Text { text: text.into() }]
+}
+
+#[tokio::test]
+async fn every_act_that_cannot_be_saved_is_refused_whole_and_goes_through_later() {
+    let server = Scripted::start(Dialect::OpenAi, Script::says("one two three four").after(2, Accident::Hang));
+    let home = Home::with_backend("openai", &server.url());
+    let lone = Lone::start(&home);
+    let mut guest = guest(&home.state()).await;
+    let ids = &mut IdGen::Real;
+    let (there, here, away) = (guest.conversation().await, guest.conversation().await, ids.fresh());
+    let (root, left, right, folder, inner): (NodeId, NodeId, NodeId, FolderId, FolderId) =
+        (ids.fresh(), ids.fresh(), ids.fresh(), ids.fresh(), ids.fresh());
+    let (asked, answer, two, two_answer, three, three_answer): (NodeId, NodeId, NodeId, NodeId, NodeId, NodeId) =
+        (ids.fresh(), ids.fresh(), ids.fresh(), ids.fresh(), ids.fresh(), ids.fresh());
+    let model = Some(ModelRef { backend: "work".into(), model: "scripted".into() });
+    let add = |node, parent, role, said: &str| Command::Add { conversation: here, node, parent, role, content: text(said) };
+    let keep = |change| Command::Keep { conversations: vec![here, there], change };
+    let folders = |id, parent, name: &str| {
+        let folder = Folder { id, parent, name: name.into(), template: None, search: None, count: 0, unread: 0 };
+        Command::SaveFolder { folder }
+    };
+    let queued = |node, answer_to, said: &str| Command::Enqueue {
+        conversation: here,
+        line: answer,
+        node,
+        answer: answer_to,
+        content: text(said),
+        model: model.clone(),
+    };
+    let new = |id| Command::NewConversation { id, title: None, system: None, parameters: Parameters::default(), model: None, saved: true };
+    let acts = [
+        add(root, None, Role::User, "a question"),
+        add(left, Some(root), Role::Assistant, "an answer"),
+        add(right, Some(root), Role::Assistant, "another answer"),
+        Command::Rename { conversation: here, title: "Trees".into() },
+        Command::SetSystem { conversation: here, text: Some("Be brief.".into()) },
+        Command::SetHead { conversation: here, head: left },
+        Command::SetBranch { conversation: here, name: "main".into(), leaf: Some(left) },
+        Command::Rate { conversation: here, node: left, rating: 1 },
+        Command::React { conversation: here, node: left, reaction: "🌳".into(), on: true },
+        Command::Bookmark { conversation: here, node: left, note: Some("look again".into()) },
+        Command::SetMark { conversation: here, letter: 'a', node: Some(right) },
+        folders(folder, None, "Work"),
+        folders(inner, Some(folder), "Inner"),
+        keep(Keep::Pinned(true)),
+        keep(Keep::Folder(Some(inner))),
+        keep(Keep::Tag { name: "oak".into(), on: true }),
+        keep(Keep::Archived(true)),
+        keep(Keep::Archived(false)),
+        keep(Keep::Unread(true)),
+        Command::ArchiveBranch { conversation: here, node: right, archived: true },
+        Command::ArchiveBranch { conversation: here, node: right, archived: false },
+        Command::Fork { conversation: here, node: Some(left), scope: Scope::PathAndSiblings, to: away },
+        Command::Graft { conversation: here, node: right, to: there, under: None, moved: false },
+        Command::Graft { conversation: here, node: right, to: there, under: None, moved: true },
+        Command::Undo,
+        Command::Undo,
+        Command::Redo,
+        Command::DeleteFolder { id: folder },
+        Command::Undo,
+        Command::SetDraft { conversation: here, text: "half a thou".into(), attached: Content::new() },
+        Command::Send { conversation: here, node: asked, parent: Some(left), content: text("go on"), answer, model: model.clone() },
+        queued(two, two_answer, "and then?"),
+        queued(three, three_answer, "and after that?"),
+        Command::EditQueued { conversation: here, node: two, content: text("and next?") },
+        Command::MoveQueued { conversation: here, node: three, to: 0 },
+        Command::DropQueued { conversation: here, node: two },
+        Command::SendQueued { conversation: here, node: three, beside: true },
+        Command::Keep { conversations: vec![away], change: Keep::Deleted(true) },
+        Command::DeleteConversation { conversation: away },
+        new(ids.fresh()),
+        Command::Keep { conversations: vec![there], change: Keep::Deleted(true) },
+        Command::EmptyBin,
+    ];
+    for act in acts {
+        let before = told(&mut guest).await;
+        lone.disk(true);
+        let refused = guest.act(act.clone()).await;
+        let after = told(&mut guest).await;
+        lone.disk(false);
+        let error = match refused {
+            Err(error) => error,
+            Ok(ack) => panic!("{act:?} gave {ack:?} on a full disk"),
+        };
+        assert_eq!(error.kind, Kind::File, "{act:?}: {error:?}");
+        assert_eq!(before, after, "{act:?} was refused, and left something");
+        guest.act(act.clone()).await.unwrap_or_else(|error| panic!("{act:?} with room again: {error:?}"));
+        if let Command::Send { answer, .. } = act {
+            guest.until("two words", |g| !g.text(here, answer).is_empty()).await;
+        }
+        if matches!(act, Command::SendQueued { .. }) {
+            guest.until("its answer", |g| !g.text(here, three_answer).is_empty()).await;
+        }
+    }
+    guest.act(Command::Stop { conversation: here, node: None }).await.unwrap();
+    guest.until_state(here, answer, State::Stopped).await;
+    guest.until_state(here, three_answer, State::Stopped).await;
+    guest.until("it is quiet", |g| g.replica.rows[&here].running == 0).await;
+    let at_the_end = whole(&mut guest, here).await;
+    drop(guest);
+    drop(lone);
+    // What the screens saw is what the disk holds.
+    let lone = Lone::start(&home);
+    let mut guest = self::guest(&home.state()).await;
+    guest.open(here).await;
+    assert_eq!(at_the_end, whole(&mut guest, here).await);
+    drop(guest);
+    drop(lone);
+    let path = home.path().join("data/arbour.db");
+    let stats = arbour::store::Store::inspect(&path, true).unwrap();
+    assert_eq!((stats.problems, stats.conversations), (Vec::new(), 2));
+}
+
+#[tokio::test]
+async fn an_attachment_for_which_there_is_no_room_is_refused_and_leaves_nothing_that_counts() {
+    let home = Home::with_config(super::home::QUIET);
+    let lone = Lone::start(&home);
+    let mut guest = guest(&home.state()).await;
+    let bytes = b"an oak".to_vec();
+    let attachment = arbour::client::attach::from_bytes("oak.txt", bytes, arbour::client::attach::Limits::default()).unwrap();
+    lone.disk(true);
+    let error = within(arbour::client::attach::upload(&mut guest.client, &attachment)).await.unwrap_err();
+    assert!(error.message.contains("oak.txt") || error.message.contains("attachment"), "{error:?}");
+    lone.disk(false);
+    within(arbour::client::attach::upload(&mut guest.client, &attachment)).await.unwrap();
+    assert_eq!(arbour::host::blobs::measured(&home.path().join("data/blobs")), (1, 6));
+}
