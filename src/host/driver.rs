@@ -230,7 +230,7 @@ impl Host {
             Some(joined) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.task_ended(joined).await,
             Some(message) = self.messages.recv() => self.message(message).await,
             () = at(self.checkpoint) => self.write_checkpoint().await,
-            () = at(self.retry) => self.pay_debt().await,
+            () = at(self.retry) => self.try_again().await,
             () = at(self.sampling) => self.sample(),
             () = at(self.instances.due()) => self.ask_instances(),
             () = at(expiry) => self.look_after_expired(),
@@ -452,16 +452,10 @@ impl Host {
         self.carry_out(effects, None).await;
     }
 
-    async fn pay_debt(&mut self) {
+    async fn try_again(&mut self) {
         self.retry = None;
-        let debt = std::mem::take(&mut self.debt);
-        match self.store.write(debt.clone(), true).await {
-            Ok(()) => {
-                let error = Error::new(Kind::DiskFull, "What could not be saved before is saved now.");
-                self.emit(EventKind::Notice { level: Level::Info, error });
-            }
-            Err(_) => self.debt = debt,
-        }
+        // What is still owed is told already, and tried again.
+        drop(self.pay_debt().await);
     }
 
     fn sample(&mut self) {
@@ -533,8 +527,8 @@ impl Host {
         for node in left {
             self.run_ended(node, Err(why.clone())).await;
         }
-        if !self.debt.is_empty() {
-            self.pay_debt().await;
+        if let Err(error) = self.pay_debt().await {
+            tracing::error!(%error, owed = self.debt.len(), "the host ends with answers that could not be saved");
         }
         self.emit(EventKind::Stopping { reason });
         self.messages.close();

@@ -237,7 +237,7 @@ impl Host {
                         writes.retain(|write| !matches!(write, Write::Op(_)));
                     }
                     let kept = if asked.is_none() { writes.clone() } else { Vec::new() };
-                    if let Err(error) = self.store.write(writes, sync).await {
+                    if let Err(error) = self.commit(writes, sync).await {
                         match asked {
                             Some((seat, id)) => {
                                 // Nothing was shown, so nothing has happened.
@@ -270,6 +270,38 @@ impl Host {
                 }
             }
         }
+    }
+
+    /// Commits, after what is owed: an older state never goes over a newer one.
+    async fn commit(&mut self, writes: Vec<Write>, sync: bool) -> Result<()> {
+        self.pay_debt().await?;
+        self.store.write(writes, sync).await
+    }
+
+    /// Tries again what could not be committed.
+    ///
+    /// # Errors
+    /// Why there is no room for it still.
+    pub(super) async fn pay_debt(&mut self) -> Result<()> {
+        if self.debt.is_empty() {
+            return Ok(());
+        }
+        match self.store.write(self.debt.clone(), true).await {
+            Ok(()) => {}
+            Err(error) if is_of_the_disk(&error) => return Err(error),
+            Err(_) => {
+                // One of them will never go in; it must not keep the others out.
+                for write in std::mem::take(&mut self.debt) {
+                    if let Err(error) = self.store.write(vec![write], true).await {
+                        self.emit(EventKind::Notice { level: Level::Error, error });
+                    }
+                }
+            }
+        }
+        self.debt.clear();
+        let error = Error::new(Kind::DiskFull, "What could not be saved before is saved now.");
+        self.emit(EventKind::Notice { level: Level::Info, error });
+        Ok(())
     }
 
     /// Keeps what could not be committed, to be tried again. People are told once.
@@ -392,6 +424,11 @@ impl Host {
         };
         self.seats.answer(seat, HostFrame::Welcome(Box::new(welcome)));
     }
+}
+
+/// Whether a commit failed for what may pass: the disk, and who else holds it.
+fn is_of_the_disk(error: &Error) -> bool {
+    matches!(error.kind, Kind::DiskFull | Kind::File | Kind::ReadOnly | Kind::Locked)
 }
 
 fn nothing_to_undo(redo: bool) -> Error {

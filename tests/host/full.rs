@@ -197,6 +197,37 @@ async fn every_act_that_cannot_be_saved_is_refused_whole_and_goes_through_later(
 }
 
 #[tokio::test]
+async fn an_answer_that_ends_on_a_full_disk_is_shown_and_saved_before_anything_newer() {
+    let server = Scripted::start(Dialect::OpenAi, Script::says("one two three four five six").at(10.0));
+    let home = Home::with_backend("openai", &server.url());
+    let lone = Lone::start(&home);
+    let mut guest = guest(&home.state()).await;
+    let here = guest.conversation().await;
+    let model = ModelRef { backend: "work".into(), model: "scripted".into() };
+    guest.act(Command::SetModel { conversation: here, model }).await.unwrap();
+    let (_, answer) = guest.send(here, None, "count").await;
+    let (_, second) = guest.enqueue(here, answer, "again").await;
+    lone.disk(true);
+    // Nothing of it can be saved, and all of it is there to read: the prompt that waited has gone out too.
+    guest.until_state(here, answer, State::Done).await;
+    guest.until_state(here, second, State::Done).await;
+    assert_eq!(guest.notices.iter().filter(|error| error.kind == Kind::File).count(), 1, "{:?}", guest.notices);
+    let rename = Command::Rename { conversation: here, title: "Numbers".into() };
+    assert_eq!(guest.act(rename.clone()).await.unwrap_err().kind, Kind::File);
+    lone.disk(false);
+    guest.act(rename).await.unwrap();
+    assert!(guest.notices.iter().any(|error| error.message.contains("is saved now")), "{:?}", guest.notices);
+    let seen = whole(&mut guest, here).await;
+    signal(lone.0.id(), Signal::KILL);
+    drop((guest, lone));
+    let _lone = Lone::start(&home);
+    let mut guest = self::guest(&home.state()).await;
+    guest.open(here).await;
+    assert_eq!(guest.replica.rows[&here].title, "Numbers");
+    assert_eq!(seen, whole(&mut guest, here).await);
+}
+
+#[tokio::test]
 async fn an_attachment_for_which_there_is_no_room_is_refused_and_leaves_nothing_that_counts() {
     let home = Home::with_config(super::home::QUIET);
     let lone = Lone::start(&home);
