@@ -16,6 +16,10 @@ mod full;
 mod herd;
 #[path = "support/home.rs"]
 mod home;
+#[path = "host/killed.rs"]
+mod killed;
+#[path = "host/lone.rs"]
+mod lone;
 #[path = "host/models.rs"]
 mod models;
 #[path = "host/queue.rs"]

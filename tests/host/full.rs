@@ -3,83 +3,13 @@
 //! A limit for the files of the host's process is the nearest to a full disk that needs no rights. It is set and lifted while the host
 //! runs, so every act meets it in the middle of its own work.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
-use std::process::{Command as Program, Stdio};
-
-use arbour::client::start::Own;
-use arbour::client::{Client, Introduction};
-use arbour::core::Doc;
 use arbour::error::Kind;
 use arbour::proto::*;
-use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
-use super::home::{Home, signal, until};
-use super::stage::{Guest, within};
+use super::home::Home;
+use super::lone::{Lone, told, whole};
+use super::stage::within;
 use super::support::scripted::{Accident, Dialect, Script, Scripted};
-
-/// A host in a process of its own, which takes a write that fails for an error and not for its end.
-struct Lone(std::process::Child);
-
-impl Lone {
-    fn start(home: &Home) -> Self {
-        let mut shell = Program::new("sh");
-        shell.arg("-c").arg("trap '' XFSZ; exec \"$0\" serve --listen 127.0.0.1:0").arg(Home::binary());
-        for name in Home::SILENCED {
-            shell.env_remove(name);
-        }
-        shell.envs(home.environment()).current_dir(home.path());
-        let child = shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        until("the host", || home.host().filter(|lock| lock.socket.is_some()));
-        Self(child)
-    }
-
-    fn disk(&self, full: bool) {
-        let pid = Pid::from_raw(self.0.id().cast_signed());
-        let soft = if full { Some(0) } else { None };
-        prlimit(pid, Resource::Fsize, Rlimit { current: soft, maximum: None }).unwrap();
-    }
-}
-
-impl Drop for Lone {
-    fn drop(&mut self) {
-        signal(self.0.id(), Signal::TERM);
-        let _ = self.0.wait();
-    }
-}
-
-async fn guest(state: &Path) -> Guest {
-    let own = Own { state: state.to_owned(), launch: None };
-    Guest::new(Client::own(own, Introduction { screen: true, ..Introduction::default() }).await.unwrap())
-}
-
-/// All that the host has told, of what people see.
-#[derive(Debug, Clone, PartialEq)]
-struct Told {
-    rows: BTreeMap<ConversationId, ConversationRow>,
-    docs: HashMap<ConversationId, Doc>,
-    folders: Vec<Folder>,
-    settings: BTreeMap<String, serde_json::Value>,
-}
-
-async fn told(guest: &mut Guest) -> Told {
-    guest.client.ask(Query::Snapshot);
-    guest.until_reply().await;
-    let replica = guest.replica.clone();
-    Told { rows: replica.rows, docs: replica.docs, folders: replica.folders, settings: replica.settings }
-}
-
-/// A conversation with all its messages and texts.
-async fn whole(guest: &mut Guest, conversation: ConversationId) -> (Conversation, Vec<Node>, Vec<Content>) {
-    told(guest).await;
-    let doc = guest.replica.docs[&conversation].clone();
-    let nodes: Vec<NodeId> = doc.nodes().iter().map(|node| node.id).collect();
-    let Reply::Contents(contents) = guest.client.query(Query::Contents { conversation, nodes: nodes.clone() }).await.unwrap() else {
-        panic!("another reply")
-    };
-    let contents: HashMap<NodeId, Content> = contents.into_iter().collect();
-    (doc.conversation.clone(), doc.nodes().to_vec(), nodes.iter().map(|node| contents[node].clone()).collect())
-}
 
 fn text(text: &str) -> Content {
     vec![Part::Text { text: text.into() }]
@@ -90,7 +20,7 @@ async fn every_act_that_cannot_be_saved_is_refused_whole_and_goes_through_later(
     let server = Scripted::start(Dialect::OpenAi, Script::says("one two three four").after(2, Accident::Hang));
     let home = Home::with_backend("openai", &server.url());
     let lone = Lone::start(&home);
-    let mut guest = guest(&home.state()).await;
+    let mut guest = lone.guest().await;
     let ids = &mut IdGen::Real;
     let (there, here, away) = (guest.conversation().await, guest.conversation().await, ids.fresh());
     let (root, left, right, folder, inner): (NodeId, NodeId, NodeId, FolderId, FolderId) =
@@ -186,7 +116,7 @@ async fn every_act_that_cannot_be_saved_is_refused_whole_and_goes_through_later(
     drop(lone);
     // What the screens saw is what the disk holds.
     let lone = Lone::start(&home);
-    let mut guest = self::guest(&home.state()).await;
+    let mut guest = lone.guest().await;
     guest.open(here).await;
     assert_eq!(at_the_end, whole(&mut guest, here).await);
     drop(guest);
@@ -201,7 +131,7 @@ async fn an_answer_that_ends_on_a_full_disk_is_shown_and_saved_before_anything_n
     let server = Scripted::start(Dialect::OpenAi, Script::says("one two three four five six").at(10.0));
     let home = Home::with_backend("openai", &server.url());
     let lone = Lone::start(&home);
-    let mut guest = guest(&home.state()).await;
+    let mut guest = lone.guest().await;
     let here = guest.conversation().await;
     let model = ModelRef { backend: "work".into(), model: "scripted".into() };
     guest.act(Command::SetModel { conversation: here, model }).await.unwrap();
@@ -218,10 +148,10 @@ async fn an_answer_that_ends_on_a_full_disk_is_shown_and_saved_before_anything_n
     guest.act(rename).await.unwrap();
     assert!(guest.notices.iter().any(|error| error.message.contains("is saved now")), "{:?}", guest.notices);
     let seen = whole(&mut guest, here).await;
-    signal(lone.0.id(), Signal::KILL);
-    drop((guest, lone));
-    let _lone = Lone::start(&home);
-    let mut guest = self::guest(&home.state()).await;
+    drop(guest);
+    lone.kill();
+    let lone = Lone::start(&home);
+    let mut guest = lone.guest().await;
     guest.open(here).await;
     assert_eq!(guest.replica.rows[&here].title, "Numbers");
     assert_eq!(seen, whole(&mut guest, here).await);
@@ -231,7 +161,7 @@ async fn an_answer_that_ends_on_a_full_disk_is_shown_and_saved_before_anything_n
 async fn an_attachment_for_which_there_is_no_room_is_refused_and_leaves_nothing_that_counts() {
     let home = Home::with_config(super::home::QUIET);
     let lone = Lone::start(&home);
-    let mut guest = guest(&home.state()).await;
+    let mut guest = lone.guest().await;
     let bytes = b"an oak".to_vec();
     let attachment = arbour::client::attach::from_bytes("oak.txt", bytes, arbour::client::attach::Limits::default()).unwrap();
     lone.disk(true);
