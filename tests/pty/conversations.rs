@@ -23,6 +23,17 @@ over_every_way!(
     a_template_is_filled_in_and_a_branch_is_copied,
 );
 
+mod two_screens_share_a_conversation {
+    #[test]
+    fn over_a_socket() {
+        super::two_screens_share_a_conversation(super::Way::Socket);
+    }
+    #[test]
+    fn over_tcp() {
+        super::two_screens_share_a_conversation(super::Way::Tcp);
+    }
+}
+
 /// From INSERT to NORMAL, in the composer.
 #[track_caller]
 fn normal(term: &mut Term) {
@@ -423,4 +434,78 @@ fn a_template_is_filled_in_and_a_branch_is_copied(way: Way) {
     term.keys("u");
     term.wait_for("Undone: copied");
     term.wait_gone("‹2/2›");
+}
+
+fn two_screens_share_a_conversation(way: Way) {
+    let rig = Rig::new(way, Script::says("It goes on."));
+    rig.server.queue(Script::says("Half of an answer that").after(3, Accident::Hang));
+    let mut one = ready(&rig);
+    say(&mut one, "begin");
+    one.wait_for("Half of an");
+    let mut two = rig.screen();
+    two.wait_for("Half of an");
+    normal(&mut two);
+
+    // One queue, whoever fills it and orders it.
+    say(&mut one, "alpha");
+    two.wait_for("1 queued  alpha");
+    two.keys("i");
+    two.wait_for("INSERT");
+    say(&mut two, "beta");
+    one.wait_for("2 queued  beta");
+    normal(&mut two);
+    two.keys(" Q");
+    two.wait_for("Queue: 2 prompts");
+    two.keys("J");
+    one.wait_for("1 queued  beta");
+    one.wait_for("2 queued  alpha");
+    two.keys("jD");
+    two.wait_for("Queue: 1 prompt");
+    one.wait_gone("alpha");
+    // What one screen drops, the other drops no more: it is gone from both.
+    two.keys("q");
+    two.wait_gone("Queue: 1 prompt");
+    normal(&mut one);
+    one.keys("<C-c>");
+    two.wait_for("■ stopped");
+    two.wait_for("1 held  beta");
+    one.keys(" Q");
+    one.wait_for("Queue: 1 prompt");
+    one.keys("<Enter>");
+    two.wait_for("It goes on.");
+    at_rest(&mut one);
+    at_rest(&mut two);
+
+    // Each takes back its own acts, and none under which another has built.
+    for term in [&mut one, &mut two] {
+        term.keys("<Esc>");
+        term.wait_for("ask again");
+    }
+    one.keys("+");
+    two.wait_for("+1");
+    rig.server.set(Script::says("Quite another one."));
+    one.keys("r");
+    one.wait_for("‹2/2›");
+    at_rest(&mut one);
+    two.wait_for("‹1/2›");
+    two.keys("]");
+    two.wait_for("Quite another one.");
+    two.keys("i");
+    two.wait_for("INSERT");
+    say(&mut two, "and below it?");
+    one.wait_for("and below it?");
+    at_rest(&mut two);
+    at_rest(&mut one);
+    one.keys("u");
+    one.wait_for("messages were added below it since");
+    normal(&mut two);
+    two.keys("<Esc>");
+    two.wait_for("ask again");
+    two.keys("u");
+    two.wait_for("Undone: sent “and below it?”.");
+    one.wait_gone("and below it?");
+    // What could not be undone does not bar the way to what can.
+    one.keys("u");
+    one.wait_for("Undone: rated");
+    two.wait_gone("+1");
 }
