@@ -90,7 +90,7 @@ impl Machine {
             Command::Send { .. } | Command::Answer { .. } => self.ask(command, run, at, None),
             Command::Enqueue { .. } => self.enqueue(command, run, at),
             Command::EditQueued { .. } | Command::MoveQueued { .. } | Command::DropQueued { .. } => self.change_queue(command),
-            Command::SendQueued { conversation, node, beside } => self.send_queued(conversation, node, beside, run, at),
+            Command::SendQueued { conversation, node, beside } => self.send_queued(conversation, node, beside, (client, id), run, at),
             Command::Add { conversation, node, parent, role, content } => self.add(conversation, node, parent, role, content, at),
             Command::Stop { conversation, node } => self.stop(conversation, node),
             Command::DeleteConversation { conversation } => self.delete(conversation),

@@ -140,7 +140,7 @@ struct Live {
     /// Attempts that failed before it.
     failed: Vec<Attempt>,
     /// The queued prompt that is sent when it has stopped.
-    then: Option<NodeId>,
+    then: Option<queue::Then>,
     /// A summary is being written, without which nothing is sent.
     summarises: bool,
 }

@@ -11,9 +11,9 @@ use super::undo::{Did, said};
 use super::{Machine, Write};
 use crate::core::Doc;
 use crate::core::queue::{self, MOST};
-use crate::core::undo::Step;
+use crate::core::undo::{Op, Step};
 use crate::error::{Error, Kind, Result};
-use crate::proto::{Command, Conversation, ConversationId, EventKind, Node, NodeId, Queued, RunId, State, UnixMs, content_text};
+use crate::proto::{ClientId, Command, CommandId, Conversation, ConversationId, EventKind, Node, NodeId, Queued, RunId, State, UnixMs, content_text};
 
 impl Machine {
     pub(super) fn enqueue(&self, command: Command, run: RunId, at: UnixMs) -> Result<Change> {
@@ -80,6 +80,7 @@ impl Machine {
         conversation: ConversationId,
         node: NodeId,
         beside: bool,
+        by: (ClientId, CommandId),
         run: RunId,
         at: UnixMs,
     ) -> Result<Change> {
@@ -100,7 +101,7 @@ impl Machine {
             changed.queue.iter_mut().filter(|queued| queued.node == node).for_each(|queued| queued.line = runs);
             let mut change = if runs == line { Change::default() } else { Change { op: None, ..queued(doc, changed, String::new()) } };
             if let Some(live) = self.live.get_mut(&runs) {
-                live.then = Some(node);
+                live.then = Some(Then { node, by });
                 change.aborts.push(runs);
             }
             return Ok(change);
@@ -112,7 +113,7 @@ impl Machine {
 
     /// What follows when an answer has ended: the first prompt that waits for it is sent under it. `now` is what its end made of the
     /// conversation; `None`: nothing goes on by itself.
-    pub(super) fn go_on(&self, now: &Conversation, ended: &Node, then: Option<NodeId>, at: UnixMs) -> Option<Change> {
+    pub(super) fn go_on(&self, now: &Conversation, ended: &Node, then: Option<Then>, at: UnixMs) -> Option<Change> {
         let doc = self.replica.docs.get(&now.row.id)?;
         let by_itself = || {
             let finish = ended.run.as_ref().and_then(|run| run.finish.as_ref());
@@ -120,7 +121,8 @@ impl Machine {
             let first = now.queue.iter().find(|queued| queued.line == ended.id).filter(|_| whole);
             first.map(|queued| queued.node)
         };
-        let chosen = then.filter(|node| now.queue.iter().any(|queued| queued.node == *node)).or_else(by_itself)?;
+        let then = then.filter(|then| now.queue.iter().any(|queued| queued.node == then.node));
+        let chosen = then.map(|then| then.node).or_else(by_itself)?;
         // What cannot be read cannot be sent, and nobody would see what is put away.
         if self.ending || !queue::shows(doc, ended.id) || !queue::missing(doc, ended.id).is_empty() {
             return None;
@@ -134,8 +136,21 @@ impl Machine {
         // An answer's run is as unique as the answer.
         let run = RunId(item.answer.0);
         let begun = Begun { conversation: now, by_itself: true };
-        self.ask(send(begun.conversation.row.id, Some(ended.id), item), run, at, Some(begun)).ok()
+        let mut change = self.ask(send(begun.conversation.row.id, Some(ended.id), item), run, at, Some(begun)).ok()?;
+        // What goes out by itself is undone as what it is: a prompt that was queued.
+        if let Some((did, Then { by: (client, command), .. })) = change.op.take().zip(then) {
+            let Did { conversation, about, steps } = did;
+            change.writes.push(Write::Op(Op { command, client, at, conversation, about, steps }));
+        }
+        Some(change)
     }
+}
+
+/// The prompt that is sent when an answer has stopped, and who said so.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Then {
+    node: NodeId,
+    by: (ClientId, CommandId),
 }
 
 /// Takes a prompt out of the queue; others of this line wait for its answer from now on.

@@ -14,7 +14,7 @@ use crate::core::tree::Counts;
 use crate::core::undo::Step;
 use crate::core::{Doc, Write};
 use crate::error::{Error, Kind, Result};
-use crate::proto::{Content, Conversation, ConversationId, ConversationRow, EventKind, Folder, FolderId, Node, NodeId, Subject, UnixMs};
+use crate::proto::{Content, Conversation, ConversationId, ConversationRow, EventKind, Folder, FolderId, Node, NodeId, Queued, Subject, UnixMs};
 
 /// One conversation of a stage.
 struct Scene<'m> {
@@ -181,11 +181,7 @@ impl<'m> Stage<'m> {
             Step::Parameters { conversation, from, to } => turn!(self.scene(*conversation, false)?.now.parameters, from, to),
             Step::Preset { conversation, from, to } => turn!(self.scene(*conversation, false)?.now.row.preset, from, to),
             Step::Model { conversation, from, to } => turn!(self.scene(*conversation, false)?.now.row.model, from, to),
-            Step::Queue { conversation, from, to } => {
-                let now = &mut self.scene(*conversation, false)?.now;
-                turn!(now.queue, from, to);
-                now.row.queued = u32::try_from(to.len()).unwrap_or(u32::MAX);
-            }
+            Step::Queue { conversation, from, to } => self.queue(*conversation, from, to)?,
             Step::Pinned { conversation, from, to } => turn!(self.scene(*conversation, true)?.now.row.pinned, from, to),
             Step::ArchivedRow { conversation, from, to } => turn!(self.scene(*conversation, true)?.now.row.archived, from, to),
             Step::Deleted { conversation, from, to } => {
@@ -208,11 +204,53 @@ impl<'m> Stage<'m> {
         Ok(())
     }
 
+    /// The queue becomes what it was. A prompt that came in or out is one whatever else waits now; once it was sent it is in the tree, and
+    /// is taken back, or brought back, there.
+    fn queue(&mut self, conversation: ConversationId, from: &[Queued], to: &[Queued]) -> Result<()> {
+        let not_in = |these: &[Queued], those: &[Queued]| -> Vec<Queued> {
+            these.iter().filter(|queued| those.iter().all(|other| other.node != queued.node)).cloned().collect()
+        };
+        let scene = self.scene(conversation, false)?;
+        let queue = &mut scene.now.queue;
+        let sent = |queued: &Queued| {
+            let answer = scene.doc.and_then(|doc| doc.node(queued.answer));
+            scene.doc.and_then(|doc| doc.node(queued.node)).map(|node| [Some(node.id), answer.map(|answer| answer.id)])
+        };
+        let (out, into) = (not_in(from, to), not_in(to, from));
+        match (&out[..], &into[..]) {
+            ([one], []) => match (queue.iter().position(|queued| queued.node == one.node), sent(one)) {
+                (Some(at), _) => drop(queue.remove(at)),
+                (None, Some(nodes)) => return self.hide(conversation, &nodes.into_iter().flatten().collect::<Vec<_>>(), false, true),
+                (None, None) => return Err(changed_since()),
+            },
+            ([], [one]) => match (queue.iter().any(|queued| queued.node == one.node), sent(one)) {
+                (true, _) => return Err(changed_since()),
+                (false, Some(nodes)) => return self.hide(conversation, &nodes.into_iter().flatten().collect::<Vec<_>>(), true, false),
+                (false, None) => {
+                    let at = to.iter().position(|queued| queued.node == one.node).unwrap_or(queue.len());
+                    queue.insert(at.min(queue.len()), one.clone());
+                }
+            },
+            _ if queue == from => queue.clone_from(&to.to_vec()),
+            _ => return Err(changed_since()),
+        }
+        scene.now.row.queued = u32::try_from(scene.now.queue.len()).unwrap_or(u32::MAX);
+        Ok(())
+    }
+
     fn hide(&mut self, conversation: ConversationId, nodes: &[NodeId], from: bool, to: bool) -> Result<()> {
         let machine = self.machine;
         let among: HashSet<NodeId> = nodes.iter().copied().collect();
         let scene = self.scene(conversation, false)?;
         scene.recount = true;
+        // Two acts of a person may say the same of a message: that it was queued, and that it was sent.
+        let mut is_so = true;
+        for id in nodes {
+            is_so &= scene.node_mut(*id)?.hidden == to;
+        }
+        if is_so {
+            return Ok(());
+        }
         for id in nodes {
             let node = scene.node_mut(*id)?;
             if node.hidden != from {

@@ -371,3 +371,57 @@ fn a_queued_prompt_that_does_not_fit_waits_for_a_person() {
     b.send_queued(two, false);
     assert_eq!((b.last.clone(), b.starts.len()), (Ok(Ack::Done), 2), "whoever says so sends it");
 }
+
+#[test]
+fn a_prompt_that_was_queued_is_taken_back_wherever_it_is_by_now() {
+    let mut b = Bench::new();
+    let (_, first) = b.send(None, "one");
+    let (two, second) = b.enqueue(first, "two");
+    let queued_two = b.op();
+    // Another waits behind it: each is taken back alone.
+    b.enqueue(first, "three");
+    let queued_three = b.op();
+    b.undo(&queued_two, false);
+    assert_eq!((b.undone().about.as_str(), b.queue()), ("queued “two”", vec!["three".to_owned()]));
+    b.undo(&queued_two, true);
+    assert_eq!((b.queue(), b.doc().conversation.row.queued), (vec!["two".to_owned(), "three".to_owned()], 2));
+    b.undo(&queued_three, false);
+    assert_eq!(b.queue(), ["two"]);
+    // It went out by itself: it is in the tree, and leaves it.
+    b.end(first);
+    assert_eq!(b.node(two).state, State::Sent);
+    b.end(second);
+    b.undo(&queued_two, false);
+    assert!(b.node(two).hidden && b.node(second).hidden && b.queue().is_empty());
+    assert_eq!((b.doc().conversation.head, b.doc().conversation.row.messages), (Some(first), 2));
+    b.undo(&queued_two, true);
+    assert!(!b.node(two).hidden && !b.node(second).hidden);
+    // Not from under what was built on it.
+    b.send(Some(second), "and?");
+    b.undo(&queued_two, false);
+    assert!(b.last.clone().unwrap_err().message.contains("messages were added below it since"), "{:?}", b.last);
+}
+
+#[test]
+fn a_prompt_that_was_sent_before_its_turn_is_taken_back_by_either_of_its_acts() {
+    let mut b = Bench::new();
+    let (_, first) = b.send(None, "one");
+    let (two, second) = b.enqueue(first, "two");
+    let queued = b.op();
+    b.send_queued(two, false);
+    b.fail(first, Kind::Cancelled);
+    let sent = b.op();
+    assert_eq!((sent.about.as_str(), b.node(two).parent), ("sent “two”", Some(first)));
+    b.end(second);
+    for op in [&sent, &queued] {
+        b.undo(op, false);
+        assert_eq!(b.undone().about, op.about);
+        assert!(b.node(two).hidden && b.node(second).hidden && b.queue().is_empty());
+    }
+    for op in [&queued, &sent] {
+        b.undo(op, true);
+        assert_eq!(b.undone().about, op.about);
+        assert!(!b.node(two).hidden && !b.node(second).hidden && b.queue().is_empty());
+    }
+    assert_eq!(b.doc().conversation.row.messages, 4);
+}

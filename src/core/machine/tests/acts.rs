@@ -7,7 +7,7 @@ use crate::proto::{ConversationRow, Folder, FolderId, Keep, Node, RunId, Scope, 
 
 impl Bench {
     /// The last act that can be undone.
-    fn op(&self) -> Op {
+    pub(in crate::core::machine) fn op(&self) -> Op {
         self.writes
             .iter()
             .rev()
@@ -15,12 +15,12 @@ impl Bench {
             .expect("an act was noted")
     }
 
-    fn undo(&mut self, op: &Op, redo: bool) {
+    pub(in crate::core::machine) fn undo(&mut self, op: &Op, redo: bool) {
         let (client, id) = (self.client, self.ids.fresh());
         self.feed(Input::Undo { client, id, op: op.clone(), redo });
     }
 
-    fn undone(&self) -> &Undone {
+    pub(in crate::core::machine) fn undone(&self) -> &Undone {
         match &self.last {
             Ok(Ack::Undone(undone)) => undone,
             other => panic!("it was not undone: {other:?}"),
