@@ -43,7 +43,7 @@ impl Host {
     pub(super) async fn put_cards(&mut self, id: CommandId, changed: BTreeMap<ModelRef, Card>) -> Result<()> {
         let mut writes = self.card_writes(&changed);
         writes.push(Write::Applied { command: id, at: now() });
-        self.store.write(writes, true).await?;
+        self.commit(writes, true).await?;
         self.took_cards(changed);
         Ok(())
     }

@@ -273,7 +273,7 @@ impl Host {
     }
 
     /// Commits, after what is owed: an older state never goes over a newer one.
-    async fn commit(&mut self, writes: Vec<Write>, sync: bool) -> Result<()> {
+    pub(super) async fn commit(&mut self, writes: Vec<Write>, sync: bool) -> Result<()> {
         self.pay_debt().await?;
         self.store.write(writes, sync).await
     }
@@ -399,7 +399,7 @@ impl Host {
         }
         self.machine.replica.last = Some(conversation);
         let write = Write::Setting { key: LAST_CONVERSATION.to_owned(), value: conversation.to_string().into() };
-        if let Err(error) = self.store.write(vec![write], false).await {
+        if let Err(error) = self.commit(vec![write], false).await {
             tracing::warn!(%error, "the last conversation was not remembered");
         }
     }

@@ -42,7 +42,7 @@ impl Host {
                 Ok(None) => return,
                 Err(error) => Err(error),
             },
-            Command::GiveTitle { conversation } => self.give_title(conversation).await,
+            Command::GiveTitle { conversation } => self.give_title(seat, id, conversation).await,
             Command::TryNow { conversation, node } => self.try_now(conversation, node),
             Command::PutBlob { hash, offset, total, data } => self.put_blob(hash, offset, total, data).await,
             Command::Refresh => return self.refresh(seat, id),
@@ -107,7 +107,7 @@ impl Host {
 
     async fn set(&mut self, id: CommandId, key: String, value: Value) -> Result<Ack> {
         let write = Write::Setting { key: key.clone(), value: value.clone() };
-        self.store.write(vec![write, Write::Applied { command: id, at: now() }], true).await?;
+        self.commit(vec![write, Write::Applied { command: id, at: now() }], true).await?;
         self.emit(EventKind::Setting { key, value });
         Ok(Ack::Done)
     }

@@ -112,7 +112,7 @@ impl Host {
         writes.push(Write::Preset { name: preset.name.clone(), preset: Some(preset.clone()) });
         writes.extend(self.card_writes(&cards));
         writes.push(Write::Applied { command: id, at });
-        self.store.write(writes, true).await?;
+        self.commit(writes, true).await?;
         let renamed = renamed.map(|old| old.name.clone());
         presets
             .retain(|known| old.as_ref().is_none_or(|old| fold(&known.name) != fold(&old.name)) && fold(&known.name) != fold(&preset.name));
@@ -167,7 +167,7 @@ impl Host {
                 .hint("Let them use another one, or none, first."));
         }
         let writes = vec![Write::Preset { name: name.clone(), preset: None }, Write::Applied { command: id, at: now() }];
-        self.store.write(writes, true).await?;
+        self.commit(writes, true).await?;
         let mut presets = self.machine.replica.presets.clone();
         presets.retain(|preset| preset.name != name);
         self.emit(EventKind::Presets { presets, groups: self.machine.replica.groups.clone() });
@@ -199,7 +199,7 @@ impl Host {
         let kept = Some(group).filter(|group| *group != Group::default());
         writes.push(Write::Group { name: name.clone(), group: kept.clone() });
         writes.push(Write::Applied { command: id, at });
-        self.store.write(writes, true).await?;
+        self.commit(writes, true).await?;
         match kept {
             Some(group) => groups.insert(name, group),
             None => groups.remove(&name),

@@ -9,14 +9,17 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::Message;
-use super::driver::{Host, Whose};
+use super::driver::{Host, Whose, now};
+use super::{Message, Seat};
 use crate::backend::{Request, Update, channel};
+use crate::core::undo::{Op, Step};
 use crate::core::{Write, names, titles};
 use crate::error::{Error, Kind, Result, quoted};
 use crate::proto::{
-    Ack, BackendKind, ConversationId, ConversationRow, DeltaKind, EventKind, Level, ModelRef, ModelState, NodeId, Parameters, Titled,
+    Ack, BackendKind, ClientId, CommandId, ConversationId, ConversationRow, DeltaKind, EventKind, Level, ModelRef, ModelState, NodeId,
+    Parameters, Titled,
 };
+use crate::sanitise;
 
 /// How long nothing must have gone on before a title is asked for.
 const QUIET: Duration = Duration::from_secs(5);
@@ -39,6 +42,8 @@ struct Wanted {
     conversation: ConversationId,
     /// A person asked for it: whatever title it has, and what fails is told.
     asked: bool,
+    /// The screen that asked, and its command: it can undo that.
+    by: Option<(ClientId, CommandId)>,
 }
 
 /// The titles that are to be written.
@@ -84,7 +89,7 @@ impl Host {
         if done && self.options.titles.by_model {
             let conversation = self.machine.replica.docs.values().find(|doc| doc.node(node).is_some()).map(|doc| &doc.conversation.row);
             if let Some(row) = conversation.filter(|row| row.titled == Titled::Words && !self.machine.is_unsaved(row.id)) {
-                self.titles.want(Wanted { conversation: row.id, asked: false });
+                self.titles.want(Wanted { conversation: row.id, asked: false, by: None });
             }
         }
         if self.runs.is_empty() && !self.titles.waiting.is_empty() {
@@ -93,11 +98,12 @@ impl Host {
     }
 
     /// A person wants a title by a model now.
-    pub(super) async fn give_title(&mut self, conversation: ConversationId) -> Result<Ack> {
+    pub(super) async fn give_title(&mut self, seat: Seat, id: CommandId, conversation: ConversationId) -> Result<Ack> {
         let row = self.row(conversation).await?.filter(|_| !self.machine.is_unsaved(conversation));
         let row = row.ok_or_else(|| Error::new(Kind::NotFound, "There is no such conversation; it may have been deleted."))?;
         self.title_model(&row, true)?;
-        self.titles.want(Wanted { conversation, asked: true });
+        let by = self.seats.client(seat).filter(|_| self.seats.is_screen(seat)).map(|client| (client, id));
+        self.titles.want(Wanted { conversation, asked: true, by });
         if self.runs.is_empty() && self.titles.going.is_none() {
             self.titles.due = Some(Instant::now());
         }
@@ -203,8 +209,15 @@ impl Host {
         if row.titled == Titled::Person && !wanted.asked {
             return Ok(());
         }
+        let from = (row.title.clone(), row.titled);
         (row.title, row.titled) = (title, Titled::Model);
-        self.store.write(vec![Write::Row(row.clone())], false).await?;
+        let mut writes = vec![Write::Row(row.clone())];
+        if let Some((client, command)) = wanted.by {
+            let about = format!("had a model call it “{}”", sanitise::line(&row.title));
+            let steps = vec![Step::Title { conversation: row.id, from, to: (row.title.clone(), row.titled) }];
+            writes.push(Write::Op(Op { command, client, at: now(), conversation: Some(row.id), about, steps }));
+        }
+        self.commit(writes, false).await?;
         self.emit(EventKind::Row(row));
         Ok(())
     }

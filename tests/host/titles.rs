@@ -51,6 +51,15 @@ async fn a_title_that_was_asked_for_makes_room_for_an_answer_and_comes_after_it(
     guest.until("it is said that there is none", |g| g.notices.iter().any(|n| n.message.starts_with("It got no title"))).await;
     assert_eq!(title(&guest, conversation), ("hello".into(), Titled::Words), "the words stay");
 
+    // Also over a title that a person gave, which comes back.
+    guest.act(Command::Rename { conversation, title: "Mine".into() }).await.unwrap();
+    guest.act(Command::GiveTitle { conversation }).await.unwrap();
+    stage.puppet.say(&["Greetings", "."]);
+    guest.until("the title", |g| title(g, conversation) == ("Greetings".into(), Titled::Model)).await;
+    let Ok(Ack::Undone(undone)) = guest.act(Command::Undo).await else { panic!("it is not undone") };
+    assert_eq!(undone.about, "had a model call it “Greetings”");
+    assert_eq!(title(&guest, conversation), ("Mine".into(), Titled::Person));
+
     *stage.puppet.state.lock().unwrap() = ModelState::Unloaded;
     guest.act(Command::Refresh).await.unwrap();
     let error = guest.act(Command::GiveTitle { conversation }).await.unwrap_err();

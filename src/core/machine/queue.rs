@@ -13,7 +13,9 @@ use crate::core::Doc;
 use crate::core::queue::{self, MOST};
 use crate::core::undo::{Op, Step};
 use crate::error::{Error, Kind, Result};
-use crate::proto::{ClientId, Command, CommandId, Conversation, ConversationId, EventKind, Node, NodeId, Queued, RunId, State, UnixMs, content_text};
+use crate::proto::{
+    ClientId, Command, CommandId, Conversation, ConversationId, EventKind, Node, NodeId, Queued, RunId, State, UnixMs, content_text,
+};
 
 impl Machine {
     pub(super) fn enqueue(&self, command: Command, run: RunId, at: UnixMs) -> Result<Change> {

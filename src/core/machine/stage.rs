@@ -14,7 +14,9 @@ use crate::core::tree::Counts;
 use crate::core::undo::Step;
 use crate::core::{Doc, Write};
 use crate::error::{Error, Kind, Result};
-use crate::proto::{Content, Conversation, ConversationId, ConversationRow, EventKind, Folder, FolderId, Node, NodeId, Queued, Subject, UnixMs};
+use crate::proto::{
+    Content, Conversation, ConversationId, ConversationRow, EventKind, Folder, FolderId, Node, NodeId, Queued, Subject, UnixMs,
+};
 
 /// One conversation of a stage.
 struct Scene<'m> {
