@@ -131,7 +131,7 @@ impl Host {
         let opened = Opened { seq: self.seq, conversation: doc.conversation.clone(), nodes: doc.nodes().to_vec(), contents };
         // Nobody may be looking at it: then it need not stay.
         if !self.machine.is_viewed(conversation) {
-            self.machine.evict();
+            self.let_go();
         }
         Ok(opened)
     }

@@ -391,7 +391,7 @@ impl Host {
             self.life.held(true, Instant::now());
             // It only forgets what the client looked at.
             self.machine.handle(Input::ClientGone { client }, now());
-            self.machine.evict();
+            self.let_go();
             self.waiting.retain(|(waiting, ..)| *waiting != seat);
             self.refreshing.retain(|(waiting, _)| *waiting != seat);
             self.uses_wanted &= !self.seats.is_empty();

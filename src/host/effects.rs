@@ -20,6 +20,9 @@ use crate::proto::{
 /// Documents at hand beyond which those that nobody needs are let go.
 const MOST_DOCS: usize = 16;
 
+/// Rows at hand beyond which most are let go: an act on everything that is kept brings all of them here.
+const MOST_ROWS: usize = 2_000;
+
 impl Host {
     /// Numbers an event, applies it and sends it to whom it concerns. What it says is committed.
     pub(super) fn emit(&mut self, kind: EventKind) {
@@ -70,8 +73,8 @@ impl Host {
         };
         let effects = self.machine.handle(input, now());
         self.carry_out(effects, Some((seat, id))).await;
-        if self.machine.replica.docs.len() > MOST_DOCS {
-            self.machine.evict();
+        if self.machine.replica.docs.len() > MOST_DOCS || self.machine.replica.rows.len() > MOST_ROWS {
+            self.let_go();
         }
     }
 
@@ -304,6 +307,13 @@ impl Host {
         Ok(())
     }
 
+    /// Lets go of what nobody needs; not before all of it is on disk.
+    pub(super) fn let_go(&mut self) {
+        if self.debt.is_empty() {
+            self.machine.evict();
+        }
+    }
+
     /// Keeps what could not be committed, to be tried again. People are told once.
     fn owe(&mut self, writes: Vec<Write>, error: Error) {
         if self.debt.is_empty() {
@@ -383,7 +393,7 @@ impl Host {
         self.carry_out(effects, None).await;
         self.title_later(node, done);
         if self.machine.replica.docs.len() > MOST_DOCS {
-            self.machine.evict();
+            self.let_go();
         }
         if let Some(model) = model.filter(|_| self.ending.is_none()) {
             self.mind_again(&model);

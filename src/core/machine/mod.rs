@@ -240,7 +240,7 @@ impl Machine {
         settings::effective(sources, conversation.map(Own::of).unwrap_or_default())
     }
 
-    /// Lets go of conversations that nobody looks at and nothing runs in. The unsaved ones stay.
+    /// Lets go of conversations that nobody looks at and nothing runs in, and of most rows when there are many. The unsaved ones stay.
     pub fn evict(&mut self) {
         let keep: HashSet<ConversationId> = self
             .views
@@ -250,6 +250,7 @@ impl Machine {
             .chain(self.unsaved.iter().copied())
             .collect();
         self.replica.docs.retain(|id, _| keep.contains(id));
+        self.replica.trim_rows();
     }
 
     /// Whether a screen looks at this conversation.

@@ -398,3 +398,18 @@ fn a_deep_tree_and_ten_thousand_siblings_are_counted_in_one_walk() {
     assert_eq!((doc.place(last), doc.below(first).len(), doc.is_away(nodes[15_000].id)), ((9_999, 9_999), 20_000, true));
     assert_eq!(doc.nearest(last, |id| id == last), Some(nodes[19_998].id));
 }
+
+#[test]
+fn rows_of_an_act_on_everything_are_let_go_and_come_back_when_they_are_needed() {
+    let mut b = Bench::new();
+    let many: Vec<ConversationRow> =
+        (0..1_200).map(|at| ConversationRow { updated: at, ..ConversationRow::new(b.ids.fresh(), at) }).collect();
+    let ids: Vec<ConversationId> = many.iter().map(|row| row.id).collect();
+    b.machine.load_rows(many);
+    let pin = Command::Keep { conversations: ids.clone(), change: Keep::Pinned(true) };
+    b.run(pin.clone());
+    assert!(b.machine.replica.rows[&ids[0]].pinned);
+    b.machine.evict();
+    assert!(b.machine.replica.rows.len() <= 500 && b.machine.replica.rows.contains_key(&b.conversation));
+    assert_eq!(b.machine.needs(&pin).rows.len(), 1_201 - b.machine.replica.rows.len());
+}
