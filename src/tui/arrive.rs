@@ -326,6 +326,7 @@ pub fn reply(model: &mut Model, tag: Tag, result: Result<Reply>) {
             perform::outcome(model, chat.unwrap_or_default());
             action::find::loaded(model);
         }
+        (Waiting::Fetch(file), Ok(Reply::Blob { total, data })) => action::files::arrived(model, *file, total, &data),
         (Waiting::Expand(chip), Ok(Reply::Blob { total, data })) => action::attach::expanded(model, chip, total, data),
         (Waiting::Request, Ok(Reply::Request(preview))) => {
             let page = request_page(&preview);

@@ -249,16 +249,24 @@ pub fn name(part: &Part) -> &str {
 /// `▤ main.rs 4.1 kB ~1.2k tok`, `▣ oak.png 640×480 ~550 tok`, harmless; on its way with how far it is.
 #[must_use]
 pub fn label(chip: &Chip) -> String {
-    let facts = facts(&chip.part).unwrap_or_default();
-    let (glyph, size) = match chip.part {
-        Part::Image { .. } => ("▣", format!("{}×{}", facts.width, facts.height)),
-        _ => ("▤", format::file_size(facts.bytes)),
-    };
+    let (glyph, facts) = described(&chip.part);
     let shown = crate::sanitise::cut(name(&chip.part), 32).into_owned();
     let going = match &chip.upload {
         Upload::Going { file, have } if file.bytes.len() > PIECE => format!(" {} %", have * 100 / (file.bytes.len() as u64).max(1)),
         Upload::Going { .. } => " …".to_owned(),
         Upload::There => String::new(),
     };
-    format!("{glyph} {} {size} ~{} tok{going}", drawable(&shown), format::short(u64::from(facts.tokens)))
+    format!("{glyph} {} {facts}{going}", drawable(&shown))
+}
+
+/// `▤` and `4.1 kB ~1.2k tok`, `▣` and `640×480 ~550 tok`.
+#[must_use]
+pub fn described(part: &Part) -> (&'static str, String) {
+    let facts = facts(part).unwrap_or_default();
+    let (glyph, size) = match part {
+        Part::Image { .. } if facts.width > 0 => ("▣", format!("{}×{}", facts.width, facts.height)),
+        Part::Image { .. } => ("▣", format::file_size(facts.bytes)),
+        _ => ("▤", format::file_size(facts.bytes)),
+    };
+    (glyph, format!("{size} ~{} tok", format::short(u64::from(facts.tokens))))
 }

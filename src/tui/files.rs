@@ -10,10 +10,10 @@ use crate::error::{Error, Kind, Result};
 use crate::proto::UnixMs;
 
 /// Writes a file, with the folders that it needs. Over one that is there only when that was asked for, and then whole or not at all.
-pub(super) fn save(path: PathBuf, text: String, over: bool) -> Msg {
-    match write(&path, &text, over) {
+pub(super) fn save(path: PathBuf, data: Vec<u8>, over: bool) -> Msg {
+    match write(&path, &data, over) {
         Ok(()) => Msg::Saved(Ok(path)),
-        Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => exists(path, text),
+        Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => exists(path, data),
         Err(cause) => {
             let shown = crate::error::harmless(&path.display().to_string());
             Msg::Saved(Err(match cause.kind() {
@@ -25,12 +25,12 @@ pub(super) fn save(path: PathBuf, text: String, over: bool) -> Msg {
 }
 
 /// Something is there already: a file is asked about, anything else is left alone.
-fn exists(path: PathBuf, text: String) -> Msg {
+fn exists(path: PathBuf, data: Vec<u8>) -> Msg {
     match std::fs::metadata(&path) {
         Ok(there) if there.is_file() => {
             let changed = there.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
             let changed = changed.and_then(|since| UnixMs::try_from(since.as_millis()).ok());
-            Msg::Exists { path, text, bytes: there.len(), changed }
+            Msg::Exists { path, data, bytes: there.len(), changed }
         }
         _ => {
             let shown = crate::error::harmless(&path.display().to_string());
@@ -40,14 +40,14 @@ fn exists(path: PathBuf, text: String) -> Msg {
     }
 }
 
-fn write(path: &Path, text: &str, over: bool) -> std::io::Result<()> {
+fn write(path: &Path, data: &[u8], over: bool) -> std::io::Result<()> {
     use std::io::Write;
     if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)?;
     }
     let create = |path: &Path| -> std::io::Result<()> {
         let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path)?;
-        file.write_all(text.as_bytes())
+        file.write_all(data)
     };
     if !over {
         return create(path);
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     fn saved(path: &Path, text: &str, over: bool) -> Msg {
-        save(path.to_path_buf(), text.to_owned(), over)
+        save(path.to_path_buf(), text.as_bytes().to_vec(), over)
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
         let path = folder.path().join("src/main.rs");
         assert!(matches!(saved(&path, "one", false), Msg::Saved(Ok(_))), "with the folders that it needs");
         match saved(&path, "two", false) {
-            Msg::Exists { bytes: 3, changed: Some(_), text, .. } => assert_eq!(text, "two"),
+            Msg::Exists { bytes: 3, changed: Some(_), data, .. } => assert_eq!(data, b"two"),
             other => panic!("{other:?}"),
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one");

@@ -92,6 +92,8 @@ pub enum Waiting {
     /// Whether what is to be started fits.
     Fit(super::action::fitting::Start),
     Search(String),
+    /// A piece of a file that went with a message.
+    Fetch(Box<super::action::files::Fetch>),
     /// Where a text stands in a conversation, in content that is not at hand too.
     Reach(super::reach::Of),
     /// A message: given back to the composer when the host refuses it.

@@ -71,7 +71,7 @@ pub enum Msg {
     /// What was to be saved would replace a file: so large, changed then.
     Exists {
         path: PathBuf,
-        text: String,
+        data: Vec<u8>,
         bytes: u64,
         changed: Option<UnixMs>,
     },
@@ -137,7 +137,7 @@ pub enum Cmd {
     /// Writes a file; over one that is there only with `over`.
     Save {
         path: PathBuf,
-        text: String,
+        data: Vec<u8>,
         over: bool,
     },
     /// Gives a text to a command of this machine.

@@ -58,14 +58,15 @@ pub fn intent(model: &mut Model, intent: Intent) {
         Intent::Fail(error) => model.fail(&error),
         Intent::Overlay(overlay) => model.push_overlay(overlay),
         Intent::Copy { text, what } => copy(model, text, what),
-        Intent::Save { path, text, over } => {
+        Intent::Save { path, data, over } => {
             let path = crate::config::expand(path.trim(), crate::config::home_folder().as_deref());
-            model.cmds.push(Cmd::Save { path, text, over });
+            model.cmds.push(Cmd::Save { path, data, over });
         }
         Intent::Pipe { command, text } => {
             model.push_overlay(super::overlay::piped::open(command.clone()));
             model.cmds.push(Cmd::Pipe { command, text });
         }
+        Intent::Fetch(file) => action::files::fetch(model, *file),
         Intent::EndPipe => model.cmds.push(Cmd::EndPipe),
         Intent::Edit { text, extension, purpose } => model.cmds.push(Cmd::Edit { purpose, text, extension }),
         Intent::Contents(nodes) => {

@@ -460,8 +460,8 @@ impl<S: Screen> Loop<S> {
         match cmd {
             Cmd::Post { .. } | Cmd::Ask { .. } => self.tell(cmd),
             Cmd::Copy { text, what } => return self.copy(text, what),
-            Cmd::Save { path, text, over } => drop(self.job(async move {
-                let saved = tokio::task::spawn_blocking(move || files::save(path, text, over)).await;
+            Cmd::Save { path, data, over } => drop(self.job(async move {
+                let saved = tokio::task::spawn_blocking(move || files::save(path, data, over)).await;
                 saved.unwrap_or_else(|e| Msg::Saved(Err(Error::new(Kind::Internal, "Saving was broken off.").cause(e))))
             })),
             Cmd::Pipe { command, text } => {

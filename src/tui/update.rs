@@ -60,7 +60,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Cmd> {
         Msg::Saved(Ok(path)) => model.say(format!("Saved as {}.", super::text::width::drawable(&path.display().to_string()))),
         Msg::Presets(result) => action::settings::imported(model, result),
         Msg::Saved(Err(error)) => model.fail(&error),
-        Msg::Exists { path, text, bytes, changed } => model.push_overlay(overlay::codes::over(&model.cx(), &path, text, bytes, changed)),
+        Msg::Exists { path, data, bytes, changed } => model.push_overlay(overlay::codes::over(&model.cx(), &path, data, bytes, changed)),
         Msg::Piped(result) => {
             // Given up meanwhile: nobody wants to know.
             if model.overlays.iter_mut().rev().any(|overlay| overlay.piped(&result)) {

@@ -9,6 +9,7 @@ pub mod app;
 pub mod attach;
 pub mod cards;
 pub mod conversations;
+pub mod files;
 pub mod find;
 pub mod fitting;
 pub mod graft;

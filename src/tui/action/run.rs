@@ -1,8 +1,8 @@
 //! From an action to its handler: one exhaustive match, so that an action without one does not compile.
 
 use super::{
-    Action, again, app, attach, cards, conversations, find, fitting, graft, jobs, keep, keeping, models, panes, prompts, queue, screens,
-    set, settings, talk, templates, tools, tree,
+    Action, again, app, attach, cards, conversations, files, find, fitting, graft, jobs, keep, keeping, models, panes, prompts, queue,
+    screens, set, settings, talk, templates, tools, tree,
 };
 use crate::tui::layout::Way;
 use crate::tui::model::Model;
@@ -80,6 +80,7 @@ pub fn run(model: &mut Model, call: &Call<'_>) {
         Action::ChatHalfDown | Action::ChatHalfUp | Action::ChatPageDown | Action::ChatPageUp | Action::CopyCode | Action::CodeBlocks => {
             to_pane(model, chat::ID, call);
         }
+        Action::Attachments => files::show(model),
         Action::LastMessage => talk::to_last_message(model),
         Action::Undo => keep::undo(model, false),
         Action::Redo => keep::undo(model, true),

@@ -415,7 +415,7 @@ pub fn export(model: &mut Model, args: &[String]) {
     };
     model.cmds.push(Cmd::Save {
         path: crate::config::expand(path.trim(), crate::config::home_folder().as_deref()),
-        text: presets::write(&chosen),
+        data: presets::write(&chosen).into_bytes(),
         over: false,
     });
 }

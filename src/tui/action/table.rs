@@ -117,6 +117,7 @@ actions! {
     Marks "marks" Anywhere [] () "Marks of this conversation";
     CopyCode "copy-code" Chat [] () "Copy a code block of this message";
     CodeBlocks "code-blocks" Chat [] () "Code blocks of this message: copy, save, edit, pipe";
+    Attachments "attachments" Chat [] () "Files that went with this message: save, show, copy";
 
     // The tree
     Branch "branch" Chat [] (name: Takes::Text, free) "Name a branch here";
@@ -250,7 +251,7 @@ actions! {
 
     // Lines that are typed, and what lies over the panes
     CodePipe "code-pipe" Overlay [] (command: Takes::Text, free) "Give this code block to a command of yours";
-    CodeSave "code-save" Overlay [] (path: Takes::Path, free) "Save this code block as a file";
+    CodeSave "code-save" Overlay [] (path: Takes::Path, free) "Save this code block, or this attachment";
     Again "again" Overlay [] () "Try again what failed, or go on";
     Halt "halt" Overlay [] () "Pause it, or go on";
     GiveUp "give-up" Overlay [] () "Cancel it";

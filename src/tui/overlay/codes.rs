@@ -68,7 +68,7 @@ pub fn file_name(code: &Code) -> String {
 }
 
 /// A name that is a file in this folder or below, and nothing else.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 80
         && !name.starts_with(['/', '.', '~', '-'])
@@ -143,14 +143,14 @@ fn sure(code: &Code, command: &str) -> Box<dyn Overlay> {
 
 /// Asks before a file is replaced: what is there.
 #[must_use]
-pub fn over(cx: &Cx<'_>, path: &std::path::Path, text: String, bytes: u64, changed: Option<UnixMs>) -> Box<dyn Overlay> {
+pub fn over(cx: &Cx<'_>, path: &std::path::Path, data: Vec<u8>, bytes: u64, changed: Option<UnixMs>) -> Box<dyn Overlay> {
     let shown = drawable(&path.display().to_string()).into_owned();
     let when = changed.map(|at| format!(", changed {}", format::second(at, cx.now.wall, &cx.zone))).unwrap_or_default();
     let sentences = vec![
         format!("{shown} is there already: {} bytes{when}.", format::grouped(bytes)),
-        format!("{} bytes would take its place; what is there would be gone.", format::grouped(text.len() as u64)),
+        format!("{} bytes would take its place; what is there would be gone.", format::grouped(data.len() as u64)),
     ];
-    let yes = Intent::Save { path: path.display().to_string(), text, over: true };
+    let yes = Intent::Save { path: path.display().to_string(), data, over: true };
     Confirm::boxed("Replace the file?", sentences, "replaces it", yes)
 }
 
@@ -183,7 +183,9 @@ impl Overlay for Codes {
                 purpose: Purpose::Code,
             }),
             Action::CodeSave => match call.args.first() {
-                Some(path) => Outcome::closed().with(Intent::Save { path: path.clone(), text: code.text.clone(), over: false }),
+                Some(path) => {
+                    Outcome::closed().with(Intent::Save { path: path.clone(), data: code.text.clone().into_bytes(), over: false })
+                }
                 None => {
                     let question = Question {
                         label: "File".to_owned(),

@@ -10,6 +10,7 @@ pub mod codes;
 pub mod columns;
 pub mod confirm;
 pub mod field;
+pub mod files;
 pub mod folders;
 pub mod help;
 pub mod inspect;

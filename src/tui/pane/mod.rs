@@ -123,7 +123,7 @@ pub enum Intent {
     },
     Save {
         path: String,
-        text: String,
+        data: Vec<u8>,
         over: bool,
     },
     /// Gives a text to a command that a person typed and confirmed.
@@ -132,6 +132,8 @@ pub enum Intent {
         text: String,
     },
     EndPipe,
+    /// Brings a file that went with a message from the host.
+    Fetch(Box<super::action::files::Fetch>),
     Edit {
         text: String,
         extension: String,

@@ -301,3 +301,39 @@ fn chips_on_a_small_screen() {
     bench.keys("ilook at these");
     insta::assert_snapshot!("chips_52x30", bench.text());
 }
+
+#[test]
+fn files_of_a_message_are_fetched_whole_and_saved_shown_or_copied() {
+    let mut bench = Bench::full(100, 30);
+    let facts = Facts { bytes: 6, tokens: 4, ..Facts::default() };
+    let file = |blob: &str, name: &str| Part::File { blob: blob.into(), mime: "text/plain".into(), name: name.into(), facts };
+    let image =
+        Part::Image { blob: "cc".into(), mime: "image/png".into(), name: "oak.png".into(), facts: Facts { width: 3, height: 2, ..facts } };
+    let content = vec![Part::Text { text: "look".into() }, file("aa", "src/../.profile"), file("bb", "notes.txt"), image];
+    let (made, _) = message(60, Some(6), Role::User, "look");
+    bench.model.shared.view.awaited = Some(node(60));
+    bench.event(EventKind::Node { conversation: conversation(1), node: made, content });
+    bench.keys("gf");
+    assert!(bench.shows("Attachments of this message") && bench.shows("▣ oak.png") && bench.shows("3×2 ~4 tok"), "{}", bench.text());
+    // In two pieces, under a name that leads nowhere.
+    bench.keys("s<Enter>");
+    let ask = |bench: &mut Bench, from: u64| bench.asked(|query| matches!(query, Query::Blob { offset, .. } if *offset == from)).unwrap();
+    let tag = ask(&mut bench, 0);
+    bench.msg(Msg::Reply { tag, result: Ok(Reply::Blob { total: 6, data: b"oak".to_vec() }) });
+    let tag = ask(&mut bench, 3);
+    bench.msg(Msg::Reply { tag, result: Ok(Reply::Blob { total: 6, data: b"elm".to_vec() }) });
+    let saved = bench
+        .cmds
+        .iter()
+        .find_map(|c| if let Cmd::Save { path, data, over: false } = c { Some((path.clone(), data.clone())) } else { None });
+    let (path, data) = saved.unwrap();
+    assert!(path.ends_with("attachment") && data == b"oakelm", "{path:?} {data:?}");
+    bench.keys("gfj<Enter>");
+    let tag = ask(&mut bench, 0);
+    bench.msg(Msg::Reply { tag, result: Ok(Reply::Blob { total: 3, data: b"elm".to_vec() }) });
+    assert!(bench.cmds.iter().any(|c| matches!(c, Cmd::Edit { text, extension, .. } if text == "elm" && extension == "txt")));
+    bench.keys("gfG<Enter>");
+    let tag = ask(&mut bench, 0);
+    bench.msg(Msg::Reply { tag, result: Ok(Reply::Blob { total: 2, data: vec![0xff, 0xd8] }) });
+    assert!(bench.shows("oak.png is no text; it can only be saved."), "{}", bench.text());
+}

@@ -180,10 +180,10 @@ fn code_goes_to_a_command_only_after_it_was_shown() {
 fn a_file_that_is_there_is_asked_about() {
     let mut bench = Bench::full(120, 36);
     let path = std::path::PathBuf::from("block-a.rs");
-    bench.msg(Msg::Exists { path, text: "fn main() {}".into(), bytes: 1_234, changed: Some(NOON - 3_600_000) });
+    bench.msg(Msg::Exists { path, data: b"fn main() {}".to_vec(), bytes: 1_234, changed: Some(NOON - 3_600_000) });
     assert!(bench.shows("block-a.rs is there already: 1,234 bytes, changed 13:00:00."));
     bench.keys("y");
-    assert!(bench.cmds.iter().any(|c| matches!(c, Cmd::Save { over: true, text, .. } if text == "fn main() {}")));
+    assert!(bench.cmds.iter().any(|c| matches!(c, Cmd::Save { over: true, data, .. } if data == b"fn main() {}")));
 }
 
 /// A conversation of these messages: each with its parent, every second one an answer.

@@ -140,7 +140,7 @@ fn what_is_held_says_why_and_what_to_do() {
     bench.keys("<Esc>");
     insta::assert_snapshot!("queue_held", bench.text());
     bench.keys("<Space>Q");
-    assert!(bench.shows("held: the answer above was stopped · Enter sends it"));
+    assert!(bench.shows("held: the answer that it waited for was stopped · Enter sends it"));
 }
 
 #[test]

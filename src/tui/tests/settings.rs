@@ -254,7 +254,8 @@ fn what_holds_is_saved_as_a_preset_that_holds_then() {
 fn files_of_presets_come_and_go() {
     let mut bench = furnished(120, 30);
     bench.keys(":preset export terse /tmp/x.toml<Enter>");
-    let saved = bench.cmds.iter().find_map(|c| if let Cmd::Save { text, .. } = c { Some(text.clone()) } else { None }).unwrap();
+    let saved =
+        bench.cmds.iter().find_map(|c| if let Cmd::Save { data, .. } = c { String::from_utf8(data.clone()).ok() } else { None }).unwrap();
     assert!(saved.starts_with("[[preset]]\nname = \"terse\"\nparent = \"balanced\"\n"), "{saved}");
     bench.keys(":preset import /tmp/x.toml<Enter>");
     assert!(bench.cmds.iter().any(|c| matches!(c, Cmd::ReadPresets(path) if path.ends_with("x.toml"))));
