@@ -354,7 +354,7 @@ fn message(ids: &mut IdGen, parent: Option<NodeId>, answer: bool, words: &mut Wo
         snippet: text.chars().take(80).collect(),
         bytes: text.len() as u64,
         tokens: 10,
-        run,
+        run: run.map(Box::new),
         ..Node::new(
             ids.fresh(),
             parent,

@@ -35,9 +35,9 @@ fn message(ids: &mut IdGen, parent: Option<NodeId>, role: Role, state: State) ->
     Node::new(ids.fresh(), parent, role, state, 5)
 }
 
-fn run(ids: &mut IdGen) -> Run {
+fn run(ids: &mut IdGen) -> Box<Run> {
     // How far it is is live only.
-    Run { progress: Progress::default(), ..Run::new(ids.fresh::<RunId>(), model("qwen3:8b"), 100) }
+    Box::new(Run { progress: Progress::default(), ..Run::new(ids.fresh::<RunId>(), model("qwen3:8b"), 100) })
 }
 
 fn node_write(conversation: ConversationId, node: &Node, content: &Content) -> Write {
@@ -75,7 +75,7 @@ async fn everything_that_is_written_is_read_back_by_the_next_process() {
     ];
     let mut answer = message(ids, Some(root.id), Role::Assistant, State::Failed);
     answer.model = Some(model("qwen3:8b"));
-    answer.run = Some(Run {
+    answer.run = Some(Box::new(Run {
         finished: Some(900),
         finish: Some(Finish::Other("eos\u{1b}".into())),
         error: Some(Error::new(Kind::Server, "It broke.").hint("Try again.").cause("500")),
@@ -86,8 +86,8 @@ async fn everything_that_is_written_is_read_back_by_the_next_process() {
             cost: Some(Figure::estimated(0.001)),
             ..Figures::default()
         },
-        ..run(ids)
-    });
+        ..*run(ids)
+    }));
     let answer_content = vec![
         Part::Thinking { text: "hm".into() },
         Part::ToolCall { id: "c1".into(), name: "look".into(), arguments: "{\"at\":1}".into() },
@@ -208,7 +208,7 @@ async fn an_answer_grows_by_checkpoints_and_is_found_when_it_ended() {
 
     node.state = State::Done;
     node.snippet = "An oak".into();
-    node.run = node.run.map(|run| Run { finished: Some(9), finish: Some(Finish::Stop), ..run });
+    node.run = node.run.map(|run| Box::new(Run { finished: Some(9), finish: Some(Finish::Stop), ..*run }));
     let finish = |content| Write::Finish { conversation: kept.row.id, node: node.clone(), content };
     store.write(vec![finish(None)], true).await.unwrap();
     assert_eq!(store.search("grows", None, 5).await.unwrap().len(), 1, "the text of the last checkpoint");
@@ -742,12 +742,12 @@ fn fixture_writes() -> (Conversation, Vec<(Node, Content)>, Vec<Write>) {
     answer.bytes = 15;
     answer.snippet = "因为有根。".into();
     answer.model = Some(model("qwen3:8b"));
-    answer.run = Some(Run {
+    answer.run = Some(Box::new(Run {
         finished: Some(900),
         finish: Some(Finish::Stop),
         figures: Figures { ttft_ms: Some(Figure::measured(81.5)), cost: Some(Figure::estimated(0.001)), ..Figures::default() },
-        ..run(ids)
-    });
+        ..*run(ids)
+    }));
     let mut half = message(ids, Some(asked.id), Role::Assistant, State::Writing);
     half.model = Some(model("qwen3:8b"));
     half.run = Some(run(ids));
@@ -815,7 +815,7 @@ async fn a_database_of_every_version_is_brought_up_to_date_and_read() {
         }
         let half = &mut expected[2];
         (half.state, half.bytes, half.snippet) = (State::Stopped, 9, "Because".into());
-        half.run = half.run.take().map(|run| Run { finish: Some(Finish::HostStopped), finished: Some(NOW), ..run });
+        half.run = half.run.take().map(|run| Box::new(Run { finish: Some(Finish::HostStopped), finished: Some(NOW), ..*run }));
         let (mut conversation, mut found) = store.open_conversation(kept.row.id).await.unwrap().unwrap();
         // An estimate, which may improve.
         found[2].tokens = 0;

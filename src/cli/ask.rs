@@ -353,7 +353,7 @@ impl Asked {
             "conversation": self.conversation,
             "node": self.answer,
             "state": node.state.word(),
-            "run": node.run.as_ref().map(super::json::run),
+            "run": node.run.as_deref().map(super::json::run),
         })
     }
 }

@@ -268,7 +268,7 @@ fn node(node: &Node, parts: &Content) -> Value {
         "rating": node.rating,
         "reactions": node.reactions,
         "bookmark": node.bookmark,
-        "run": node.run.as_ref().map(run),
+        "run": node.run.as_deref().map(run),
     })
 }
 

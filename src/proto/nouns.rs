@@ -140,7 +140,7 @@ pub struct Node {
     pub tokens: u32,
     /// The measured answer; only on answers.
     #[serde(default)]
-    pub run: Option<Run>,
+    pub run: Option<Box<Run>>,
     /// Taken back by undo; kept, not shown.
     #[serde(default)]
     pub hidden: bool,

@@ -168,7 +168,7 @@ fn nodes(connection: &Connection, conversation: i64, expected: u32) -> Result<Ve
     let mut found = statement.query([conversation])?;
     while let Some(row) = found.next()? {
         if let Ok(at) = keys.binary_search(&row.get(0)?) {
-            nodes[at].run = Some(run(row, &mut models)?);
+            nodes[at].run = Some(Box::new(run(row, &mut models)?));
         }
     }
     for at in merges {

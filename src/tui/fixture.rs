@@ -86,7 +86,7 @@ pub fn message(id: u128, parent: Option<u128>, role: Role, text: &str) -> (Node,
         snippet: text.lines().next().unwrap_or_default().chars().take(80).collect(),
         bytes: text.len() as u64,
         tokens: crate::core::estimate::text(text) + 5,
-        run,
+        run: run.map(Box::new),
         ..Node::new(node(id), parent.map(node), role, state, NOON - 600_000 + id as i64 * 1000)
     };
     (made, vec![Part::Text { text: text.into() }])

@@ -34,7 +34,7 @@ async fn ask(guest: &mut Guest) -> (ConversationId, NodeId) {
 }
 
 fn run(guest: &Guest, (conversation, answer): (ConversationId, NodeId)) -> Run {
-    guest.node(conversation, answer).unwrap().run.clone().unwrap()
+    *guest.node(conversation, answer).unwrap().run.clone().unwrap()
 }
 
 /// Waits until the answer waits for this attempt; says what is told meanwhile.

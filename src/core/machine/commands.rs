@@ -325,7 +325,7 @@ impl Machine {
         let mut node = fresh(answer, under, Role::Assistant, State::Queued, at, &begun);
         node.model = Some(model.clone());
         node.continues = continues.filter(|_| continues_text);
-        node.run = Some(Run { left_out, ..Run::new(run, model.clone(), at) });
+        node.run = Some(Box::new(Run { left_out, ..Run::new(run, model.clone(), at) }));
         grown.node(&mut change, node, begun);
         grown.conversation.row.model = Some(model.clone());
         grown.conversation.row.running += 1;

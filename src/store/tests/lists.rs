@@ -295,6 +295,28 @@ async fn words_of_the_filter_narrow_a_search() {
 }
 
 #[tokio::test]
+async fn conversations_that_fit_are_found_however_old_their_messages_are() {
+    let mut ground = ground().await;
+    let ids = &mut ground.ids;
+    let of = |ids: &mut IdGen, title: &str, tag: Option<&str>, messages| {
+        kept(ids, title, 20, |row| (row.tags, row.messages) = (tag.into_iter().map(Into::into).collect(), messages))
+    };
+    let (old, new) = (of(ids, "old", Some("rare"), 2_000), of(ids, "new", None, 11_000));
+    let mut writes: Vec<Write> = [&old, &new].into_iter().cloned().map(Write::Conversation).collect();
+    let flat = |_: usize, node: &mut Node| node.parent = None;
+    writes.extend(thread(ids, old.row.id, &vec![("an old oak", Role::User); 2_000], flat));
+    writes.extend(thread(ids, new.row.id, &vec![("a new elm", Role::User); 11_000], flat));
+    ground.store.write(writes, false).await.unwrap();
+    // The old ones lie behind more messages than are looked at one by one; the newest of them come first.
+    let hits = ground.store.search("tag:rare", None, 3_000).await.unwrap();
+    assert_eq!(hits.len(), 2_000);
+    assert!(hits.iter().all(|hit| hit.conversation == old.row.id) && hits.is_sorted_by(|a, b| a.node.0 > b.node.0));
+    assert_eq!(ground.store.search("tag:rare oak", None, 5).await.unwrap().len(), 5);
+    assert_eq!(ground.store.search("-tag:rare", None, 12_000).await.unwrap().len(), 11_000);
+    assert_eq!(ground.store.search("tag:rare elm", None, 5).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
 async fn times_pass_over_what_cannot_fit() {
     let mut ground = ground().await;
     let alpha = ground.all[0].row.id;

@@ -32,6 +32,9 @@ pub fn page(shared: &Shared, doc: &Doc, node: &Node) -> Page {
     if let Some(note) = &node.bookmark {
         fact(&mut out, "bookmark", if note.is_empty() { "without a note" } else { note });
     }
+    if node.rating != 0 {
+        fact(&mut out, "rating", if node.rating > 0 { "+1" } else { "−1" });
+    }
     if !node.reactions.is_empty() {
         fact(&mut out, "reactions", &node.reactions.join(" "));
     }

@@ -114,6 +114,21 @@ impl Prompt {
         self.line.set(&choice);
     }
 
+    /// From a line to the next one, or back to the one before, as in any form. The last one is only left by an answer.
+    fn step(&mut self, back: bool) -> Outcome {
+        if self.asked().is_some_and(|asked| !asked.choices.is_empty()) {
+            self.choose(back);
+        } else if back {
+            if let Some(before) = self.answers.pop() {
+                self.line.set(&before);
+            }
+        } else if self.answers.len() + 1 < self.asked.len() {
+            let text = self.line.text().trim().to_owned();
+            return self.answer(text);
+        }
+        Outcome::done()
+    }
+
     /// Takes an answer; after the last one, does what they were asked for.
     fn answer(&mut self, text: String) -> Outcome {
         let Some(asked) = self.asked() else { return Outcome::closed() };
@@ -163,17 +178,16 @@ impl Overlay for Prompt {
         match call.action {
             Action::Accept | Action::Activate => {
                 let text = self.line.text().trim().to_owned();
-                return self.answer(text);
+                self.answer(text)
             }
-            Action::ListDown => self.choose(false),
-            Action::ListUp => self.choose(true),
+            Action::ListDown => self.step(false),
+            Action::ListUp => self.step(true),
             Action::OpenEditor if self.asked().is_some_and(|asked| asked.multiline) => {
                 let text = self.line.text().to_owned();
-                return Intent::Edit { text, extension: "md".to_owned(), purpose: Purpose::Setting }.into();
+                Intent::Edit { text, extension: "md".to_owned(), purpose: Purpose::Setting }.into()
             }
-            _ => return Outcome::ignored(),
+            _ => Outcome::ignored(),
         }
-        Outcome::done()
     }
 
     fn edited(&mut self, text: &str, _cx: &Cx<'_>) -> Outcome {
@@ -208,6 +222,9 @@ impl Overlay for Prompt {
     }
 
     fn foot(&self, cx: &Cx<'_>) -> String {
-        format!("{} goes on · {} closes", cx.key(Scope::Prompt, Action::Accept), cx.key(Scope::Prompt, Action::Close))
+        let key = |action| cx.key(Scope::Prompt, action);
+        let plain = self.asked().is_none_or(|asked| asked.choices.is_empty());
+        let back = if plain && !self.answers.is_empty() { format!("{} back · ", key(Action::ListUp)) } else { String::new() };
+        format!("{} goes on · {back}{} closes", key(Action::Accept), key(Action::Close))
     }
 }

@@ -85,6 +85,26 @@ fn a_hit_of_another_conversation_opens_it() {
 }
 
 #[test]
+fn a_hit_at_the_top_of_a_message_that_is_longer_than_the_screen_is_in_view() {
+    let mut bench = Bench::full(80, 24);
+    bench.keys("<Esc><Space>/tony").frame();
+    answer(&mut bench, "tony", vec![hit(2, 6, Role::Assistant, "\u{e000}tony\u{e001} was here")]);
+    bench.keys("<Enter>");
+    let tag = bench.asked(|q| matches!(q, Query::Open { conversation: id, .. } if *id == conversation(2))).unwrap();
+    let mut other = opened();
+    other.conversation.row.id = conversation(2);
+    let long: String = std::iter::once("tony was here\n\n".to_owned()).chain((0..60).map(|at| format!("paragraph {at}\n\n"))).collect();
+    other.contents.retain(|(id, _)| *id != node(6));
+    other.contents.push((node(6), vec![Part::Text { text: long }]));
+    bench.msg(Msg::Reply { tag, result: Ok(Reply::Opened(Box::new(other))) });
+    bench.frame();
+    assert!(bench.shows("tony was here") && !bench.shows("paragraph 59"), "{}", bench.text());
+    // And from there on, as always.
+    bench.keys("G").frame();
+    assert!(bench.shows("paragraph 59"), "{}", bench.text());
+}
+
+#[test]
 fn a_filter_that_is_wrong_says_so() {
     let mut bench = Bench::full(120, 30);
     bench.keys("<Esc><Space>/role:robot").frame();

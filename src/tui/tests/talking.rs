@@ -398,7 +398,7 @@ fn what_does_not_fit_is_summarised_where_a_person_says_so() {
     let mut ended = bench.model.shared.doc().unwrap().node(answer).unwrap().clone();
     ended.state = State::Done;
     let left_out = LeftOut { nodes: vec![node(5), node(6)], tokens: 1234, summary: Some("They agreed.".into()) };
-    ended.run = Some(Run { left_out: Some(left_out), ..run("x") });
+    ended.run = Some(Box::new(Run { left_out: Some(left_out), ..run("x") }));
     bench.event(EventKind::Finished { conversation: conversation(1), node: ended });
     bench.model.mark_all();
     assert!(bench.shows("2 messages were summarised"), "{}", bench.text());
@@ -420,7 +420,7 @@ fn what_is_left_out_is_said_before_it_is_sent_and_under_the_answer() {
     let mut ended = bench.model.shared.doc().unwrap().node(answer).unwrap().clone();
     ended.state = State::Done;
     let left_out = LeftOut { nodes: vec![node(5), node(6)], tokens: 1234, summary: None };
-    ended.run = Some(Run { left_out: Some(left_out), ..run("x") });
+    ended.run = Some(Box::new(Run { left_out: Some(left_out), ..run("x") }));
     bench.event(EventKind::Finished { conversation: conversation(1), node: ended });
     bench.model.shared.view.leaf = Some(answer);
     bench.model.shared.revisions.doc += 1;

@@ -85,6 +85,8 @@ impl Chat {
             self.list.stay(pane);
             self.settle(cx, doc, pane);
             self.list.reveal_rows(item, row, 1, pane);
+            // The hit is what is to be seen, not the message as a whole.
+            self.reveal = cx.view.reveal;
         }
         (Intent::Rest(Some(self.path[item])).into(), here + 1, count)
     }

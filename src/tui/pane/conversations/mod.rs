@@ -83,6 +83,8 @@ struct Conversations {
     attached: Option<u64>,
     /// Lines in view.
     shown: Range<usize>,
+    /// The conversation that the chat showed when the cursor last went there.
+    followed: Option<ConversationId>,
 }
 
 impl Conversations {
@@ -93,6 +95,7 @@ impl Conversations {
             self.shelves.attach(shared);
             self.old = true;
         }
+        self.follow(shared);
         if !std::mem::take(&mut self.old) {
             return;
         }
@@ -106,6 +109,26 @@ impl Conversations {
             None => self.rows.at = self.rows.at.min(self.lines.len().saturating_sub(1)),
         }
         self.settle();
+    }
+
+    /// While nobody is in this pane, the cursor is on the conversation that the chat has just gone to.
+    fn follow(&mut self, shared: &Shared) {
+        let shown = shared.view.conversation;
+        if shown == self.followed {
+            return;
+        }
+        let busy = shared.focus == ID || self.anchor.is_some() || self.shelves.filter().is_some();
+        let place = shown.filter(|_| !busy).and_then(|id| {
+            // One that is new is not listed before the host has said so.
+            let (place, _) = self.shelves.places(id).find(|(place, _)| *place != Place::All)?;
+            Some(Here::Row(place, id))
+        });
+        if place.is_some() {
+            (self.here, self.old) = (place, true);
+        }
+        if place.is_some() || busy || shown.is_none() {
+            self.followed = shown;
+        }
     }
 
     /// The line of something, when it is at hand.
