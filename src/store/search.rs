@@ -72,12 +72,10 @@ pub(super) const KEYS: &str = "SELECT key FROM node WHERE key BETWEEN ?1 AND ?2 
 const ANCESTRY: usize = 3;
 /// What it costs to look at a message's row, against its text.
 const GLANCE: f64 = 0.4;
-/// And to gather a message's key among those of its conversation, in order.
-const GATHERING: f64 = 0.05;
 /// Of so few messages, all texts are read.
 const READ_ALL: i64 = 1_500;
-/// So many of the newest messages are looked at before it is taken for certain that the conversations that fit are old ones.
-const GLANCES: usize = 10_000;
+/// Conversations whose messages are gathered at once.
+const GATHERED: usize = 32;
 
 /// How many messages of others may lie between those of a conversation, for each of its own, before it is quicker to read all its text
 /// than to look its words up.
@@ -220,19 +218,13 @@ impl Seeker<'_, '_> {
         }
         let newest: Option<i64> = self.connection.prepare_cached(NEWEST)?.query_row([], |row| row.get(0))?;
         let newest = newest.unwrap_or(0);
-        if self.begins_with_conversations(newest)? {
-            let keys = self.sieve.all_of_conversations()?;
-            return self.among(&keys, None);
+        let ranges = self.sieve.ranges(newest)?;
+        if self.begins_with_conversations(newest, ranges == [(1, newest)])? {
+            return self.in_conversations();
         }
-        // Where nothing says which conversations fit, there is nothing else to look through.
-        let mut left = if self.sieve.conversations.is_some() { GLANCES } else { usize::MAX };
-        for (first, last) in self.sieve.ranges(newest)? {
+        for (first, last) in ranges {
             if self.wanted.words.is_empty() {
-                if let Some(seen) = self.in_range(first, last, &mut left)? {
-                    let mut keys = self.sieve.all_of_conversations()?;
-                    keys.retain(|key| *key < seen);
-                    return self.among(&keys, None);
-                }
+                self.in_range(first, last)?;
             } else {
                 self.in_windows(first.max(1), last, None)?
             }
@@ -244,15 +236,11 @@ impl Seeker<'_, '_> {
     }
 
     /// Whether it is quicker to look through the conversations that fit than to look the words up and pass over what lies in others.
-    fn begins_with_conversations(&self, newest: i64) -> Result<bool, Fault> {
-        let Some((_, messages)) = &self.sieve.conversations else { return Ok(false) };
-        let (part, all) = (*messages as f64, newest.max(1) as f64);
-        if *messages <= READ_ALL {
+    fn begins_with_conversations(&self, newest: i64, any_time: bool) -> Result<bool, Fault> {
+        let Some(fit) = &self.sieve.conversations else { return Ok(false) };
+        let (part, all) = (fit.messages as f64, newest.max(1) as f64);
+        if fit.messages <= READ_ALL || self.wanted.words.is_empty() && (any_time || part <= all / 20.0) {
             return Ok(true);
-        }
-        if self.wanted.words.is_empty() {
-            // The newest will do, unless hardly any is of them.
-            return Ok(part <= all / 200.0);
         }
         let mut statement = self.connection.prepare_cached(SAMPLE)?;
         let mut frequency = 1.0_f64;
@@ -262,7 +250,21 @@ impl Seeker<'_, '_> {
         }
         let enough = self.enough as f64;
         let by_words = (frequency * all).min(enough * all / part) * GLANCE;
-        Ok(part * GATHERING + part.min(enough / frequency) < by_words)
+        Ok(part.min(enough / frequency) < by_words)
+    }
+
+    /// Looks at the messages of the conversations that fit, the last changed first: of some at a time, since what is wanted may be found
+    /// in the first of them.
+    fn in_conversations(&mut self) -> Result<(), Fault> {
+        let recent = self.sieve.conversations.as_ref().map(|fit| fit.recent.clone()).unwrap_or_default();
+        for some in recent.chunks(GATHERED) {
+            let keys = self.sieve.messages_of(some)?;
+            self.among(&keys, None)?;
+            if !self.goes_on() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Looks at these messages, in their order.
@@ -279,17 +281,13 @@ impl Seeker<'_, '_> {
         Ok(())
     }
 
-    /// Looks at all messages between two keys, newest first; when none are `left` to look at, tells how far it came.
-    fn in_range(&mut self, first: i64, last: i64, left: &mut usize) -> Result<Option<i64>, Fault> {
+    /// Looks at all messages between two keys, newest first.
+    fn in_range(&mut self, first: i64, last: i64) -> Result<(), Fault> {
         let mut statement = self.connection.prepare_cached(KEYS)?;
         let mut reader = self.connection.prepare_cached(TEXT)?;
         let mut keys = statement.query([first, last])?;
         while let Some(row) = keys.next()? {
             let key = row.get(0)?;
-            if *left == 0 {
-                return Ok(Some(key + 1));
-            }
-            *left -= 1;
             if self.sieve.lets_through(key, None)? {
                 self.look(key, &text_of(&mut reader, key)?);
             }
@@ -297,7 +295,7 @@ impl Seeker<'_, '_> {
                 break;
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Looks at the messages between two keys that the index names, newest first.

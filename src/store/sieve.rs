@@ -35,14 +35,23 @@ pub(super) struct Sieve<'c> {
     connection: &'c Connection,
     /// Of the words on single messages: what must hold, with the models that are meant.
     terms: Vec<(Term, Vec<i64>)>,
-    /// The conversations that all words on conversations hold for, and how many messages they have; `None`: there are no such words.
-    pub conversations: Option<(HashSet<i64>, i64)>,
+    /// The conversations that all words on conversations hold for; `None`: there are no such words.
+    pub conversations: Option<Fit>,
     /// What is in the bin is not found unless it is asked for, or the conversation is named.
     bin: bool,
     /// Keys of messages that may fit, newest first, when they are few.
     few: Option<Vec<i64>>,
     /// Whether anything of these conversations is put away.
     put_away: HashMap<i64, bool>,
+}
+
+/// Conversations by their keys.
+pub(super) struct Fit {
+    /// The last changed first.
+    pub recent: Vec<i64>,
+    among: HashSet<i64>,
+    /// How many they have.
+    pub messages: i64,
 }
 
 /// A message's row.
@@ -100,15 +109,17 @@ impl<'c> Sieve<'c> {
             let fits = clause.all(whole)?;
             let most = if sieve.bin { 2 } else { 1 };
             // No order, and no index by name: a tag or a folder has its own.
-            let sql = format!("SELECT c.key, c.messages FROM conversation AS c WHERE c.shelf <= {most} AND {fits}");
+            let sql = format!("SELECT c.key, c.messages, c.updated FROM conversation AS c WHERE c.shelf <= {most} AND {fits}");
             let mut statement = connection.prepare(&sql)?;
             let mut found = statement.query(params_from_iter(clause.values))?;
-            let (mut keys, mut messages) = (HashSet::new(), 0);
+            let (mut fit, mut messages) = (Vec::new(), 0);
             while let Some(row) = found.next()? {
-                keys.insert(row.get(0)?);
+                fit.push((row.get::<_, i64>(2)?, row.get::<_, i64>(0)?));
                 messages += row.get::<_, i64>(1)?;
             }
-            sieve.conversations = Some((keys, messages));
+            fit.sort_unstable_by(|a, b| b.cmp(a));
+            let recent: Vec<i64> = fit.into_iter().map(|(_, key)| key).collect();
+            sieve.conversations = Some(Fit { among: recent.iter().copied().collect(), recent, messages });
         }
         sieve.few = sieve.find_few()?;
         Ok(sieve)
@@ -143,11 +154,11 @@ impl<'c> Sieve<'c> {
         Ok(None)
     }
 
-    /// All messages of the conversations that fit, newest first.
-    pub fn all_of_conversations(&self) -> Result<Vec<i64>, Fault> {
+    /// All messages of some conversations, newest first.
+    pub fn messages_of(&self, conversations: &[i64]) -> Result<Vec<i64>, Fault> {
         let mut keys: Vec<i64> = Vec::new();
         let mut statement = self.connection.prepare_cached(OF_CONVERSATION)?;
-        for conversation in self.conversations.iter().flat_map(|(keys, _)| keys) {
+        for conversation in conversations {
             let found = statement.query_map([conversation], |row| row.get(0))?;
             keys.extend(found.collect::<rusqlite::Result<Vec<i64>>>()?);
         }
@@ -189,7 +200,7 @@ impl<'c> Sieve<'c> {
             return Ok(false);
         }
         match &self.conversations {
-            Some((keys, _)) if !keys.contains(&node.conversation) => return Ok(false),
+            Some(fit) if !fit.among.contains(&node.conversation) => return Ok(false),
             Some(_) => {}
             None if self.bin => {}
             None if self.shelf(node.conversation)? > 1 => return Ok(false),

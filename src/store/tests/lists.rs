@@ -307,7 +307,7 @@ async fn conversations_that_fit_are_found_however_old_their_messages_are() {
     writes.extend(thread(ids, old.row.id, &vec![("an old oak", Role::User); 2_000], flat));
     writes.extend(thread(ids, new.row.id, &vec![("a new elm", Role::User); 11_000], flat));
     ground.store.write(writes, false).await.unwrap();
-    // The old ones lie behind more messages than are looked at one by one; the newest of them come first.
+    // The newest of them come first.
     let hits = ground.store.search("tag:rare", None, 3_000).await.unwrap();
     assert_eq!(hits.len(), 2_000);
     assert!(hits.iter().all(|hit| hit.conversation == old.row.id) && hits.is_sorted_by(|a, b| a.node.0 > b.node.0));
