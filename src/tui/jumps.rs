@@ -9,7 +9,8 @@ const MOST: usize = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    pub conversation: ConversationId,
+    /// `None`: the one that begins with the next message.
+    pub conversation: Option<ConversationId>,
     pub node: Option<NodeId>,
 }
 
@@ -53,8 +54,8 @@ impl Jumps {
 
     /// A conversation is gone.
     pub fn forget(&mut self, conversation: ConversationId) {
-        let before = self.places[..self.at.min(self.places.len())].iter().filter(|place| place.conversation == conversation).count();
-        self.places.retain(|place| place.conversation != conversation);
+        let before = self.places[..self.at.min(self.places.len())].iter().filter(|place| place.conversation == Some(conversation)).count();
+        self.places.retain(|place| place.conversation != Some(conversation));
         self.at -= before.min(self.at);
     }
 }
@@ -65,7 +66,7 @@ mod tests {
     use crate::tui::fixture::conversation;
 
     fn place(n: u128) -> Place {
-        Place { conversation: conversation(n), node: None }
+        Place { conversation: Some(conversation(n)), node: None }
     }
 
     #[test]

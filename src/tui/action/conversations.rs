@@ -105,16 +105,17 @@ pub fn begin(model: &mut Model, id: ConversationId, system: Option<String>, para
 /// Opens a conversation, at a message when one is named. Where one was is remembered.
 pub fn open(model: &mut Model, id: ConversationId, node: Option<NodeId>) {
     let here = here(model);
-    if let Some(here) = here.filter(|here| here.conversation != id || node.is_some_and(|node| here.node != Some(node))) {
+    if let Some(here) = here.filter(|here| here.conversation != Some(id) || node.is_some_and(|node| here.node != Some(node))) {
         model.jumps.leave(here);
     }
     go(model, id, node);
 }
 
-/// What is looked at.
+/// What is looked at; a conversation that has not begun only when something is written for it.
 fn here(model: &Model) -> Option<Place> {
     let view = &model.shared.view;
-    Some(Place { conversation: view.conversation?, node: view.selected.or(view.leaf) })
+    let written = || !model.shared.composer.borrow().is_empty() || !model.shared.attached.is_empty();
+    (view.conversation.is_some() || written()).then(|| Place { conversation: view.conversation, node: view.selected.or(view.leaf) })
 }
 
 /// `C-o`, `gi`: through the places where one was.
@@ -129,7 +130,11 @@ pub fn jump(model: &mut Model, times: usize, back: bool) {
         }
     }
     match to {
-        Some(place) => go(model, place.conversation, place.node),
+        Some(Place { conversation: Some(id), node }) => go(model, id, node),
+        Some(Place { conversation: None, .. }) => {
+            fresh(model);
+            model.focus(composer::ID);
+        }
         None if back => model.say("There is no place before this one."),
         None => model.say("There is no place after this one."),
     }

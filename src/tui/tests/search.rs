@@ -105,6 +105,27 @@ fn a_hit_at_the_top_of_a_message_that_is_longer_than_the_screen_is_in_view() {
 }
 
 #[test]
+fn the_way_back_leads_to_what_was_being_written() {
+    let mut bench = Bench::full(100, 30);
+    bench.keys("<Esc>:new<Enter>half a thought<Esc>");
+    bench.keys("<Esc><Space>/hoa").frame();
+    answer(&mut bench, "hoa", hits());
+    bench.keys("<Enter>");
+    assert_eq!(bench.model.shared.view.conversation, Some(conversation(1)));
+    let tag = bench.asked(|q| matches!(q, Query::Open { conversation: id, .. } if *id == conversation(1))).unwrap();
+    bench.msg(Msg::Reply { tag, result: Ok(Reply::Opened(Box::new(opened()))) });
+    // The host keeps it, as it keeps every draft.
+    let kept = bench.posted().into_iter().rev().find_map(|command| match command {
+        Command::SetSetting { key, value } if key == "draft" => Some(value),
+        _ => None,
+    });
+    bench.event(EventKind::Setting { key: "draft".into(), value: kept.unwrap() });
+    bench.keys("<C-o>");
+    assert_eq!(bench.model.shared.view.conversation, None);
+    assert_eq!(bench.model.shared.composer.borrow().text(), "half a thought");
+}
+
+#[test]
 fn a_filter_that_is_wrong_says_so() {
     let mut bench = Bench::full(120, 30);
     bench.keys("<Esc><Space>/role:robot").frame();

@@ -80,6 +80,19 @@ fn what_is_wrong_with_a_template_is_said_and_what_was_typed_stays() {
 }
 
 #[test]
+fn a_form_goes_from_line_to_line_and_back() {
+    let home = folder(&[("ask.md", "{{one=1}} {{two}} {{three=3}}")]);
+    let mut bench = Bench::full(100, 30);
+    bench.keys("i/ask<Enter>").errands(home.path());
+    bench.keys("<C-u>first<Tab>second<S-Tab>");
+    assert!(bench.shows("one first") && !bench.shows("second"), "{}", bench.text());
+    bench.keys("<C-u>again<Tab>2<Down><Down>");
+    assert!(bench.shows("one again") && bench.shows("two 2") && bench.shows("three 3"), "the last one waits: {}", bench.text());
+    bench.keys("<Enter>").errands(home.path());
+    assert_eq!(written(&bench), "again 2 3");
+}
+
+#[test]
 fn tab_goes_through_templates_and_says_what_they_are_for() {
     let home = folder(&[("review.md", "Review."), ("rewrite.md", "+++\nabout = \"Say it better\"\n+++\nRewrite.")]);
     let mut bench = Bench::full(120, 30);
