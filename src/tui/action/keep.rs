@@ -29,7 +29,12 @@ pub fn undone(model: &mut Model, redo: bool, undone: &Undone) {
     let about = drawable(&undone.about).into_owned();
     let here = model.shared.view.conversation;
     let elsewhere = undone.conversation.filter(|id| Some(*id) != here);
-    let place = elsewhere.map(|id| format!(" in {}", title(model, id))).unwrap_or_default();
+    // Acts on conversations name theirs themselves.
+    let place = elsewhere.map(|id| title(model, id)).filter(|title| {
+        let begins: String = title.chars().take(20).collect();
+        !about.contains(begins.trim_end_matches('”'))
+    });
+    let place = place.map(|title| format!(" in {title}")).unwrap_or_default();
     let key = model.shared.key(Scope::Anywhere, back);
     let way = if redo { format!("{key} takes it back") } else { format!("{key} does it again") };
     if elsewhere.is_none()
@@ -37,8 +42,20 @@ pub fn undone(model: &mut Model, redo: bool, undone: &Undone) {
     {
         perform::show(model, node);
     }
+    // What was put away while it was looked at is looked at again, unless something else has begun.
+    let idle = here.is_none() && model.shared.composer.borrow().is_empty() && model.shared.attached.is_empty();
+    if let Some(id) = elsewhere.filter(|id| idle && !redo && listed(model, *id)) {
+        let focus = model.shared.focus;
+        super::conversations::open(model, id, undone.node);
+        model.focus(focus);
+    }
     model.say(format!("{said}: {about}{place}. {way}."));
     model.mark_all();
+}
+
+/// Whether a conversation is in the list.
+fn listed(model: &Model, id: ConversationId) -> bool {
+    model.shared.replica.rows.get(&id).is_some_and(|row| !row.archived && row.deleted.is_none())
 }
 
 /// A conversation's title as sentences name it.

@@ -50,11 +50,14 @@ pub fn page(shared: &Shared, doc: &Doc, node: &Node) -> Page {
         None => {}
     }
     let copy: String = out.iter().map(|(line, _)| format!("{line}\n")).collect();
-    Page::new("How this message came about", out).copies(copy, "these details")
+    Page::new("How this message came about", out).copies(copy, "these details").named(NAMES + 1)
 }
 
+/// Columns for names.
+const NAMES: usize = 14;
+
 fn fact(out: &mut Lines, name: &str, value: &str) {
-    out.push((format!("{} {}", pad(name, 14), drawable(value)), Role::Text));
+    out.push((format!("{} {}", pad(name, NAMES), drawable(value)), Role::Text));
 }
 
 fn section(out: &mut Lines, title: &str) {

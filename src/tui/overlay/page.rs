@@ -37,6 +37,8 @@ pub struct Page {
     at: usize,
     /// Columns, as drawn last.
     columns: usize,
+    /// Columns of names that stand before what they name; 0: there are none.
+    names: usize,
 }
 
 impl Page {
@@ -55,7 +57,15 @@ impl Page {
             hits: Vec::new(),
             at: 0,
             columns: 80,
+            names: 0,
         }
+    }
+
+    /// What stands behind a name of so many columns goes on below itself.
+    #[must_use]
+    pub fn named(mut self, columns: usize) -> Self {
+        self.names = columns;
+        self
     }
 
     #[must_use]
@@ -72,6 +82,14 @@ impl Page {
                 out.push((String::new(), paragraph.role));
             }
             for line in clean.lines() {
+                let named = line.get(..self.names).filter(|name| name.ends_with(' ') && !name.starts_with(' ') && width(line) > columns);
+                if let Some(name) = named.filter(|_| columns > 2 * self.names) {
+                    for (at, part) in wrap(&line[name.len()..], columns - name.len()).iter().enumerate() {
+                        let before = if at == 0 { name } else { &" ".repeat(name.len()) };
+                        out.push((format!("{before}{}", drawable(part)), paragraph.role));
+                    }
+                    continue;
+                }
                 let indent = line.len() - line.trim_start().len();
                 let columns = columns.saturating_sub(indent.min(columns / 2));
                 let lines = wrap(line.trim_start(), columns);

@@ -283,3 +283,20 @@ fn the_path_that_was_gone_to_is_remembered_once_it_is_looked_at() {
     bench.keys(":new<Enter>");
     assert!(bench.posted().contains(&Command::Visit { conversation: conversation(1), leaf: node(2) }), "leaving remembers it too");
 }
+
+#[test]
+fn what_was_binned_while_it_was_looked_at_is_looked_at_again_when_it_comes_back() {
+    let mut bench = Bench::full(120, 30);
+    bench.keys("<Esc>:focus conversations<Enter>D");
+    let mut row = bench.model.shared.replica.rows[&conversation(1)].clone();
+    row.deleted = Some(NOON);
+    bench.event(EventKind::Row(row.clone()));
+    assert_eq!(bench.model.shared.view.conversation, None);
+    bench.keys("u");
+    row.deleted = None;
+    bench.event(EventKind::Row(row));
+    acked(&mut bench, undone("put “quicksort in rust” into the bin", Some(1), None));
+    assert_eq!(bench.model.shared.view.conversation, Some(conversation(1)));
+    assert!(bench.shows("Undone: put “quicksort in rust” into the bin. C-r"), "{}", bench.text());
+    assert_eq!(bench.model.shared.focus, "conversations");
+}
