@@ -429,6 +429,23 @@ fn conversations_are_listed_shown_and_found() {
     assert_eq!(titles(&["--", "-foxes"]), [""; 0]);
     assert_eq!((titles(&["--archived"]), titles(&["--bin"]), titles(&["--all"]).len()), (vec![], vec![], 1));
     assert_eq!((&row["folder"], &row["tags"], &row["pinned"], &row["deleted"]), (&Value::Null, &json!([]), &json!(false), &Value::Null));
+
+    // Put away and brought back, deleted only when that is said.
+    let keep = |arguments: &[&str]| home.run(&[&["conversations"][..], arguments].concat());
+    assert!(keep(&["archive", "foxes"]).ok().err.contains("is archived."));
+    assert_eq!((titles(&[]), titles(&["is:archived"])), (vec![], vec!["Tell me of foxes".to_owned()]));
+    assert!(keep(&["rm", "foxes"]).ok().err.contains("is in the bin."));
+    assert_eq!((titles(&["--all"]), titles(&["is:deleted"]).len(), titles(&["--bin"]).len()), (vec![], 1, 1));
+    assert_eq!(keep(&["rm", "foxes"]).code, 2, "it is there already");
+    assert!(keep(&["restore", "foxes"]).ok().err.contains("in the list again"));
+    assert!(keep(&["restore", "foxes"]).err.contains("neither in the bin nor archived"));
+    assert_eq!(titles(&[]), ["Tell me of foxes"]);
+    home.run(&["ask", "Something else"]).ok();
+    assert_eq!(keep(&["rm", "--for-good", "Something else", "nothing"]).code, 2, "all of them or none");
+    assert_eq!(titles(&[]).len(), 2);
+    assert!(keep(&["rm", "--for-good", "Something else"]).ok().err.contains("is deleted, with all its messages"));
+    assert_eq!((titles(&["--all"]).len(), titles(&["--bin"]).len()), (1, 0));
+
     let mistaken = home.run(&["conversations", "ls", "tilte:x"]);
     assert!(mistaken.code == 2 && mistaken.err.contains("Did you mean title:?"), "{mistaken:?}");
     let nowhere = home.run(&["conversations", "ls", "--folder", "work"]);

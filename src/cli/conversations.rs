@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::args::{Conversations, ConversationsCommand, List};
 use super::context::Context;
+use super::keep::{self, Act};
 use super::plain::{self, UNKNOWN};
 use super::session::{Session, misunderstood, title};
 use super::{json, output};
@@ -22,6 +23,11 @@ pub async fn run(context: &Context, conversations: Conversations) -> Result<u8> 
         ConversationsCommand::Ls(which) => list(context, &which, which.json || all).await,
         ConversationsCommand::Show { conversation, hidden, json } => show(context, &conversation, hidden, json || all).await,
         ConversationsCommand::Search { words, limit, json } => search(context, &words.join(" "), limit, json || all).await,
+        ConversationsCommand::Archive { conversations } => keep::run(context, &conversations, Act::Archive).await,
+        ConversationsCommand::Restore { conversations } => keep::run(context, &conversations, Act::Restore).await,
+        ConversationsCommand::Rm { conversations, for_good } => {
+            keep::run(context, &conversations, if for_good { Act::Delete } else { Act::Bin }).await
+        }
         ConversationsCommand::Folders { json } => list_folders(context, json || all).await,
         ConversationsCommand::Tags { json } => tags(context, json || all).await,
         ConversationsCommand::Bookmarks { filter, limit, json } => bookmarks(context, &filter.join(" "), limit, json || all).await,
@@ -29,13 +35,13 @@ pub async fn run(context: &Context, conversations: Conversations) -> Result<u8> 
 }
 
 async fn list(context: &Context, which: &List, as_json: bool) -> Result<u8> {
-    let mut filter = understood(&which.filter.join(" "), Subject::Conversations)?;
+    let (mut filter, named) = understood(&which.filter.join(" "), Subject::Conversations)?;
     let mut session = context.session().await?;
     let shelf = match (which.archived, which.bin, which.all) {
         (true, ..) => Shelf::Archive,
         (_, true, _) => Shelf::Bin,
         (.., true) => Shelf::Everything,
-        (false, false, false) => Shelf::All,
+        (false, false, false) => named,
     };
     if let Some(name) = &which.folder {
         filter = format!("folder:\"{}\" {filter}", named_folder(&session, name)?);
@@ -52,12 +58,14 @@ async fn list(context: &Context, which: &List, as_json: bool) -> Result<u8> {
 }
 
 /// A filter as it was typed; on the command line, what is not understood is a mistake.
-fn understood(text: &str, subject: Subject) -> Result<String> {
+/// With the shelf that it names.
+fn understood(text: &str, subject: Subject) -> Result<(String, Shelf)> {
     let zone = jiff::tz::TimeZone::system();
     let offset = |at: UnixMs| jiff::Timestamp::from_millisecond(at).map_or(0, |at| zone.to_offset(at).seconds());
     let calendar = Calendar { now: jiff::Timestamp::now().as_millisecond(), offset: &offset };
-    match Filter::parse(text, subject, &calendar).problems().first() {
-        None => Ok(text.to_owned()),
+    let filter = Filter::parse(text, subject, &calendar);
+    match filter.problems().first() {
+        None => Ok((text.to_owned(), filter.shelf())),
         Some(problem) => {
             let error = Error::new(Kind::Usage, problem.message.clone());
             Err(problem.hint.iter().fold(error, |error, hint| error.hint(hint.clone())))
@@ -206,7 +214,7 @@ fn indented(text: &str) -> String {
 }
 
 async fn search(context: &Context, words: &str, limit: u32, as_json: bool) -> Result<u8> {
-    let words = understood(words, Subject::Messages)?;
+    let (words, _) = understood(words, Subject::Messages)?;
     let mut session = context.session().await?;
     let query = Query::Search { text: words, conversation: None, limit };
     let Reply::Hits(hits) = session.client.query(query).await? else { return Err(misunderstood()) };
@@ -270,7 +278,7 @@ async fn tags(context: &Context, as_json: bool) -> Result<u8> {
 }
 
 async fn bookmarks(context: &Context, filter: &str, limit: u32, as_json: bool) -> Result<u8> {
-    let filter = understood(filter, Subject::Messages)?;
+    let (filter, _) = understood(filter, Subject::Messages)?;
     let mut session = context.session().await?;
     let query = Query::Bookmarks { offset: 0, limit, filter: Some(filter) };
     let Reply::Bookmarks(window) = session.client.query(query).await? else { return Err(misunderstood()) };

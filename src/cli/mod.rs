@@ -11,6 +11,7 @@ mod conversations;
 mod doctor;
 mod host;
 mod json;
+mod keep;
 mod log;
 mod models;
 mod output;

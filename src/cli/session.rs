@@ -163,7 +163,8 @@ pub fn misunderstood() -> Error {
         .hint("Compare `arbour --version` on both sides.")
 }
 
-fn pick_conversation<'a>(wanted: &str, rows: &'a [ConversationRow]) -> Result<&'a ConversationRow> {
+/// The conversation that is meant, among these: see [`Session::find_conversation`].
+pub fn pick_conversation<'a>(wanted: &str, rows: &'a [ConversationRow]) -> Result<&'a ConversationRow> {
     let wanted = wanted.trim();
     let lower = wanted.to_lowercase();
     let id = |row: &ConversationRow| row.id.to_string();

@@ -6,7 +6,8 @@ use crate::proto::OrderBy;
 
 const FILTERS: &str = "\
 FILTER is what `/` takes in the list: words of titles, \"in quotes\", and title: folder: tag: model: backend: is: after: before:
-messages: tokens: branches:, each turned round by `-` before it. Search knows also role: rating: has:, as in
+messages: tokens: branches:, each turned round by `-` before it. What is archived is listed with is:archived, what is in the bin with
+is:deleted. Search finds what is archived too, and knows also role: rating: has:, as in
 `arbour conversations search fox role:user after:7d -tag:old`. Where a filter begins with `-`, write `--` before it.";
 
 #[derive(Debug, Args)]
@@ -44,6 +45,27 @@ pub enum ConversationsCommand {
         /// One JSON value: an array of messages
         #[arg(long)]
         json: bool,
+    },
+    /// Put them into the archive: `ls` lists them no more, search finds them
+    Archive {
+        /// Each by its id, the beginning or end of it, or its title
+        #[arg(required = true, value_name = "CONVERSATION")]
+        conversations: Vec<String>,
+    },
+    /// Put them into the bin
+    Rm {
+        /// Each by its id, the beginning or end of it, or its title
+        #[arg(required = true, value_name = "CONVERSATION")]
+        conversations: Vec<String>,
+        /// Delete them with all their messages instead; also those that are in the bin
+        #[arg(long)]
+        for_good: bool,
+    },
+    /// Take them out of the bin or the archive
+    Restore {
+        /// Each by its id, the beginning or end of it, or its title
+        #[arg(required = true, value_name = "CONVERSATION")]
+        conversations: Vec<String>,
     },
     /// List the folders
     Folders {

@@ -17,7 +17,7 @@ pub use complete::{Known, complete};
 pub use when::Calendar;
 
 use super::{Problem, Range, Wanted};
-use crate::proto::{Folder, FolderId, Role, UnixMs};
+use crate::proto::{Folder, FolderId, Role, Shelf, UnixMs};
 
 /// What is filtered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,6 +228,17 @@ impl Filter {
     #[must_use]
     pub fn asks(&self, wanted: Is) -> bool {
         self.terms.iter().any(|term| !term.not && matches!(&term.test, Test::Is(any) if any.contains(&wanted)))
+    }
+
+    /// Where a list of all conversations looks: what is archived or in the bin is found when it is asked for by name, in the bin alone
+    /// when both are.
+    #[must_use]
+    pub fn shelf(&self) -> Shelf {
+        match (self.asks(Is::Deleted), self.asks(Is::Archived)) {
+            (true, _) => Shelf::Bin,
+            (false, true) => Shelf::Everything,
+            (false, false) => Shelf::All,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::ID;
 use super::list::{Lies, List, Part};
-use crate::core::filter::conversations::{Calendar, Filter, Is, Subject};
+use crate::core::filter::conversations::{Calendar, Filter, Subject};
 use crate::proto::{ConversationId, ConversationRow, Folder, FolderId, Order, Query, Reply, Shelf, Window};
 use crate::tui::pane::Intent;
 use crate::tui::shared::Shared;
@@ -255,12 +255,7 @@ pub fn place_of(folder: &Folder) -> Place {
 fn searching(text: &str) -> (Shelf, Option<String>) {
     // Which days it names makes no difference to where it looks.
     let filter = Filter::parse(text, Subject::Conversations, &Calendar { now: 0, offset: &|_| 0 });
-    let shelf = match (filter.asks(Is::Deleted), filter.asks(Is::Archived)) {
-        (true, _) => Shelf::Bin,
-        (false, true) => Shelf::Everything,
-        (false, false) => Shelf::All,
-    };
-    (shelf, Some(text.to_owned()))
+    (filter.shelf(), Some(text.to_owned()))
 }
 
 /// Rows of a reply, when it is one.
