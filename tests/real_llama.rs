@@ -72,6 +72,8 @@ async fn a_conversation_that_does_not_fit_is_told_with_its_numbers() {
     let model = server.models().await.unwrap().remove(0);
     let long = "word ".repeat(usize::try_from(model.context.unwrap()).unwrap() + 200);
     let heard = hear(&*server, request(&model.name, &[(Role::User, &long)], &[("max_tokens", 4.into())])).await;
+    let told = heard.figures().prompt_tokens.expect("what it takes");
+    assert!(told.value > f64::from(model.context.unwrap()) && told.source == arbour::proto::Source::Server, "{told:?}");
     let error = heard.result.unwrap_err();
     assert_eq!(error.kind, Kind::ContextExceeded, "{error:?}");
     assert!(error.message.contains(&model.context.unwrap().to_string()), "{}", error.message);

@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::failure::{Head, Who, retry_after};
+use super::fault::Complaint;
 use super::{Secret, Sink, Spec};
 use crate::error::{Error, Kind, Result};
 use crate::proto::{BackendKind, Figure, Figures, State};
@@ -199,17 +200,24 @@ impl Http {
             .header(header::ACCEPT_ENCODING, "identity")
             .body(body);
         let response = request.send().await.map_err(|e| self.who.transport(&e, false))?;
-        self.good(response, Some(model), path).await
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (head, body) = refusal(response).await;
+        // What a prompt that is too long really takes, better than any estimate.
+        let complaint = Complaint::from_body(&body);
+        if let Some(tokens) = complaint.prompt_tokens.filter(|_| complaint.is_context()) {
+            // Prompts are far below 2^52 tokens.
+            out.figures(Figures { prompt_tokens: Some(Figure::server(tokens as f64)), ..Figures::default() });
+        }
+        Err(self.who.refused_with(&head, &body, Some(model), path))
     }
 
     async fn good(&self, response: Response, model: Option<&str>, path: &str) -> Result<Response> {
-        let status = response.status();
-        if status.is_success() {
+        if response.status().is_success() {
             return Ok(response);
         }
-        let head = head(status.as_u16(), response.headers());
-        // What comes soon: the status is known already and says most.
-        let body = tokio::time::timeout(ASK, some_of(response, MAX_ERROR)).await.unwrap_or_default();
+        let (head, body) = refusal(response).await;
         Err(self.who.refused_with(&head, &body, model, path))
     }
 
@@ -269,6 +277,14 @@ pub async fn some_of(mut response: Response, most: usize) -> Vec<u8> {
         }
     }
     out
+}
+
+/// What an answer that is no success says.
+async fn refusal(response: Response) -> (Head, Vec<u8>) {
+    let head = head(response.status().as_u16(), response.headers());
+    // What comes soon: the status is known already and says most.
+    let body = tokio::time::timeout(ASK, some_of(response, MAX_ERROR)).await.unwrap_or_default();
+    (head, body)
 }
 
 fn head(status: u16, headers: &HeaderMap) -> Head {

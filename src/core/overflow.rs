@@ -7,6 +7,7 @@
 use super::prompt::{self, Message};
 use super::settings::Effective;
 use super::{Doc, estimate, summary};
+use crate::error::Kind;
 use crate::proto::{BackendKind, LeftOut, ModelInfo, Node, NodeId, Part, Role, Source};
 
 /// The parameter that says what becomes of a prompt that does not fit.
@@ -230,6 +231,15 @@ fn ratio(doc: &Doc, path: &[&Node], system: u32) -> f64 {
         }
         before += f64::from(tokens(doc, node));
     }
+    // It was sent as it is, and found too long: the server has said how long.
+    let refused = path.last().into_iter().flat_map(|leaf| doc.all_children(Some(leaf.id))).filter_map(|answer| {
+        let run = answer.run.as_ref().filter(|run| run.left_out.is_none())?;
+        let too_long = run.error.as_ref().is_some_and(|error| error.kind == Kind::ContextExceeded);
+        run.figures.prompt_tokens.filter(|figure| too_long && figure.source == Source::Server)
+    });
+    if let Some(figure) = refused.last().filter(|_| before > 0.0) {
+        ratio = (figure.value / before).clamp(0.5, 2.0);
+    }
     ratio
 }
 
@@ -238,7 +248,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::proto::{Conversation, ConversationRow, IdGen, State};
+    use crate::error::Error;
+    use crate::proto::{Conversation, ConversationRow, Figure, IdGen, ModelRef, Run, State};
 
     /// A path of these messages, each so many tokens.
     fn path(messages: &[(Role, u32)]) -> (Doc, Vec<NodeId>) {
@@ -315,6 +326,26 @@ mod tests {
         let draft = Some(Draft { tokens: 1000, results: false });
         let plan = plan(&doc, None, ids.last().copied(), draft, Room { context: 500, answer: None });
         assert_eq!((plan.fits, plan.left_out.nodes.len()), (false, 6));
+    }
+
+    #[test]
+    fn a_server_that_refused_the_prompt_has_said_how_long_it_is() {
+        let (doc, ids) = path(&TALK);
+        let total: u32 = TALK.iter().map(|(_, tokens)| tokens).sum();
+        let room = Room { context: total + 10, answer: Some(0) };
+        assert!(plan(&doc, None, ids.last().copied(), None, room).left_out.nodes.is_empty());
+        let mut ids_of = IdGen::Counting(100);
+        let mut refused = Node::new(ids_of.fresh(), ids.last().copied(), Role::Assistant, State::Failed, 1);
+        let model = ModelRef { backend: "b".into(), model: "m".into() };
+        let mut run = Run::new(ids_of.fresh(), model, 1);
+        run.error = Some(Error::new(Kind::ContextExceeded, "Too long."));
+        run.figures.prompt_tokens = Some(Figure::server(f64::from(total) * 1.2));
+        refused.run = Some(Box::new(run));
+        let nodes = doc.nodes().iter().cloned().chain([refused]).collect();
+        let contents = ids.iter().filter_map(|id| Some((*id, doc.content(*id)?.clone())));
+        let doc = Doc::new(doc.conversation.clone(), nodes, contents);
+        let plan = plan(&doc, None, ids.last().copied(), None, room);
+        assert!(plan.fits && !plan.left_out.nodes.is_empty(), "{plan:?}");
     }
 
     proptest! {

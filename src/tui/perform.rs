@@ -75,8 +75,8 @@ pub fn intent(model: &mut Model, intent: Intent) {
             }
         }
         Intent::Ask { pane, about, query } => model.ask(query, Waiting::Pane(pane, about)),
-        Intent::SendAnyway => action::talk::send_anyway(model),
-        Intent::FitAndSend(word) => action::overflow::fit_and_send(model, word),
+        Intent::SendAnyway(then) => action::overflow::send(model, then),
+        Intent::FitAndSend(word, then) => action::overflow::fit_and_send(model, word, then),
         Intent::SendQueued { node, beside } => action::queue::send(model, node, beside),
         Intent::EditQueued(node) => action::queue::edit(model, node),
         Intent::Theme { name, keep } => action::app::take_theme(model, &name, keep),

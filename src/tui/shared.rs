@@ -352,8 +352,6 @@ impl Shared {
     /// how much fits.
     #[must_use]
     pub fn plan(&self, draft: &str, summary: bool) -> Option<overflow::Plan> {
-        let settings = self.settings();
-        let room = overflow::room(self.model_info()?, &settings)?;
         let doc = self.doc()?;
         let leaf = match &self.view.writing {
             Writing::Edit { node, ask: true, .. } => doc.node(*node).and_then(|n| n.parent),
@@ -364,6 +362,8 @@ impl Shared {
         if let Some(below) = &mut below {
             below.tokens = below.tokens.saturating_add(attached);
         }
+        let settings = self.settings();
+        let room = overflow::room(self.model_info()?, &settings)?;
         let plan = if summary { overflow::plan_summary } else { overflow::plan };
         Some(plan(doc, settings.system(), leaf, below, room))
     }

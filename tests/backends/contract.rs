@@ -266,6 +266,9 @@ async fn a_conversation_that_is_too_long_is_told_with_its_numbers() {
         let numbers = error.message.split(|c: char| !c.is_ascii_digit()).filter(|n| n.len() == 4).count();
         assert_eq!(numbers, 2, "{}", error.message);
         assert_eq!(error.hints.len(), 2, "{error:?}");
+        // Where the numbers are fields, the first one is the prompt's size from now on.
+        let told = heard.figures().prompt_tokens.map(|figure| figure.value.to_string());
+        assert!(told.is_none_or(|tokens| error.message.contains(&tokens)), "{error:?}");
     }
 }
 

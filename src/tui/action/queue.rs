@@ -10,6 +10,7 @@ use crate::tui::overlay;
 use crate::tui::shared::{Shared, Writing};
 use crate::tui::text::width::drawable;
 
+use super::overflow::{self, Then};
 use super::{Action, Scope};
 
 /// The answer that a prompt written now has to wait for.
@@ -48,8 +49,18 @@ pub fn show(model: &mut Model) {
     model.push_overlay(overlay::queue::boxed());
 }
 
-/// Sends a prompt of the queue now.
+/// Sends a prompt of the queue now, if it fits or it is said what becomes of it.
 pub fn send(model: &mut Model, node: NodeId, beside: bool) {
+    let Some((leaf, below)) = overflow::of_queued(&model.shared, node, beside) else { return };
+    // An answer that is still written has no size yet.
+    let runs = leaf.and_then(|leaf| model.shared.doc()?.node(leaf)).is_some_and(|node| node.state.is_running());
+    if runs || overflow::fits_below(model, leaf, Some(below), Then::Queued { node, beside }) {
+        send_anyway(model, node, beside);
+    }
+}
+
+/// The same, fit or not.
+pub fn send_anyway(model: &mut Model, node: NodeId, beside: bool) {
     if model.refuse_offline() {
         return;
     }

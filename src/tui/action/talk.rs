@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use super::overflow::Then;
 use super::{Action, Invocation, again};
 use crate::error::{Error, Kind};
 use crate::proto::{Command, Content, ConversationId, DownloadState, Keep, NodeId, Part, Query, Role, State, content_text};
@@ -108,7 +109,7 @@ pub fn send(model: &mut Model) {
 pub fn send_message(model: &mut Model, text: &str) {
     if let Slash::Wrong(error) = slash(text) {
         let sentences = std::iter::once(error.message).chain(error.hints).map(|s| drawable(&s).into_owned()).collect();
-        return model.push_overlay(Confirm::boxed("Send it as a message?", sentences, "sends it", Intent::SendAnyway));
+        return model.push_overlay(Confirm::boxed("Send it as a message?", sentences, "sends it", Intent::SendAnyway(Then::Composer)));
     }
     if ready(model) && super::attach::ready(model, text) && suits(model, text) {
         post_message(model, text.to_owned());
@@ -330,8 +331,14 @@ pub fn retry(model: &mut Model, name: Option<&String>) {
     let Some(parent) = asked.filter(|id| doc.node(*id).is_some_and(|n| n.role == Role::User)) else {
         return model.say("This message answers nothing, so there is nothing to ask again.");
     };
-    if ready(model) {
-        answer(model, parent, None, with);
+    ask_again(model, parent, None, with);
+}
+
+/// Asks for an answer, if its prompt fits or it is said what becomes of it.
+fn ask_again(model: &mut Model, parent: NodeId, continues: Option<NodeId>, by: Option<crate::proto::ModelRef>) {
+    let then = Then::Answer { parent, continues, by: by.clone() };
+    if ready(model) && super::overflow::fits_below(model, continues.or(Some(parent)), None, then) {
+        answer(model, parent, continues, by);
     }
 }
 
@@ -357,17 +364,16 @@ pub fn carry_on(model: &mut Model) {
         (Role::Assistant, Some(_)) if running => model.say("This answer is still being written."),
         (Role::Assistant, Some(_)) if bytes == 0 => retry(model, None),
         (Role::Assistant, Some(parent)) => {
-            if ready(model) {
-                // Whoever began it goes on with it, if it is there.
-                let by = by.filter(|reference| model.shared.replica.model(reference).is_some());
-                answer(model, parent, Some(node), by);
-            }
+            // Whoever began it goes on with it, if it is there.
+            let by = by.filter(|reference| model.shared.replica.model(reference).is_some());
+            ask_again(model, parent, Some(node), by);
         }
         _ => model.say("Only an answer can be continued."),
     }
 }
 
-fn answer(model: &mut Model, parent: NodeId, continues: Option<NodeId>, by: Option<crate::proto::ModelRef>) {
+/// Asks for an answer, fit or not.
+pub(super) fn answer(model: &mut Model, parent: NodeId, continues: Option<NodeId>, by: Option<crate::proto::ModelRef>) {
     let Some(conversation) = model.shared.view.conversation else { return };
     let answer: NodeId = model.ids.fresh();
     model.shared.view.awaited = Some(answer);

@@ -150,7 +150,7 @@ pub enum Intent {
         query: Query,
     },
     /// Sends a message although it was warned about.
-    SendAnyway,
+    SendAnyway(super::action::overflow::Then),
     SendQueued {
         node: NodeId,
         beside: bool,
@@ -158,7 +158,7 @@ pub enum Intent {
     /// A prompt of the queue comes into the composer.
     EditQueued(NodeId),
     /// From now on this becomes of the middle of this conversation when it does not fit (a word of `overflow`), and the prompt goes out.
-    FitAndSend(&'static str),
+    FitAndSend(&'static str, super::action::overflow::Then),
     /// Takes this theme on, remembered or only to look at it.
     Theme {
         name: String,

@@ -355,6 +355,46 @@ fn copying_says_what_was_done() {
 }
 
 #[test]
+fn an_answer_or_a_queued_prompt_that_does_not_fit_is_asked_about_too() {
+    let narrow = |bench: &mut Bench, to| {
+        let model = bench.model.shared.replica.models.iter_mut().find(|m| m.name == "qwen3:8b").unwrap();
+        model.context = Some(to);
+    };
+    let mut bench = Bench::full(120, 30);
+    narrow(&mut bench, 100);
+    for key in ["r", "c"] {
+        bench.keys(key);
+        assert!(bench.shows("Too long for the context"), "{key}: {}", bench.text());
+        assert!(!bench.posted().iter().any(|command| matches!(command, Command::Answer { .. })));
+        bench.keys("<Esc>");
+    }
+    // As it is, on purpose.
+    bench.keys("rsend it as<Enter>");
+    assert!(bench.posted().iter().any(|command| matches!(command, Command::Answer { parent, .. } if *parent == node(5))));
+
+    let mut bench = Bench::full(120, 30);
+    narrow(&mut bench, 140);
+    let queued = Queued {
+        node: node(70),
+        answer: node(71),
+        line: node(6),
+        content: vec![Part::Text { text: "and then?".into() }],
+        model: None,
+        at: NOON,
+    };
+    let mut told = bench.model.shared.doc().unwrap().conversation.clone();
+    told.queue = vec![queued];
+    bench.event(EventKind::Conversation(told));
+    bench.keys("<Space>Q<Enter>");
+    assert!(bench.shows("Too long for the context"), "{}", bench.text());
+    assert!(!bench.posted().iter().any(|command| matches!(command, Command::SendQueued { .. })));
+    bench.keys("<Enter>");
+    let posted = bench.posted();
+    assert!(posted.iter().any(|command| matches!(command, Command::SetParameters { .. })), "{posted:?}");
+    assert!(posted.contains(&Command::SendQueued { conversation: conversation(1), node: node(70), beside: false }), "{posted:?}");
+}
+
+#[test]
 fn a_prompt_that_does_not_fit_asks_what_is_to_become_of_it() {
     let mut bench = Bench::full(120, 30);
     let narrow = |bench: &mut Bench| {
