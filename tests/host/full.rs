@@ -7,7 +7,7 @@ use arbour::error::Kind;
 use arbour::proto::*;
 
 use super::home::Home;
-use super::lone::{Lone, told, whole};
+use super::lone::{Lone, conversation, told, whole};
 use super::stage::within;
 use super::support::scripted::{Accident, Dialect, Script, Scripted};
 
@@ -132,9 +132,7 @@ async fn an_answer_that_ends_on_a_full_disk_is_shown_and_saved_before_anything_n
     let home = Home::with_backend("openai", &server.url());
     let lone = Lone::start(&home);
     let mut guest = lone.guest().await;
-    let here = guest.conversation().await;
-    let model = ModelRef { backend: "work".into(), model: "scripted".into() };
-    guest.act(Command::SetModel { conversation: here, model }).await.unwrap();
+    let here = conversation(&mut guest).await;
     let (_, answer) = guest.send(here, None, "count").await;
     let (_, second) = guest.enqueue(here, answer, "again").await;
     lone.disk(true);

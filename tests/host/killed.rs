@@ -4,7 +4,7 @@ use arbour::client::attach::{Limits, from_bytes, upload};
 use arbour::proto::*;
 
 use super::home::{Home, QUIET};
-use super::lone::{Lone, whole};
+use super::lone::{Lone, conversation, whole};
 use super::support::scripted::{Dialect, Script, Scripted};
 
 #[tokio::test]
@@ -32,9 +32,7 @@ async fn an_answer_that_waited_for_its_next_attempt_is_stopped_and_what_waited_f
     let home = Home::with_backend("openai", &server.url());
     let lone = Lone::start(&home);
     let mut guest = lone.guest().await;
-    let here = guest.conversation().await;
-    let model = ModelRef { backend: "work".into(), model: "scripted".into() };
-    guest.act(Command::SetModel { conversation: here, model }).await.unwrap();
+    let here = conversation(&mut guest).await;
     let (user, answer) = guest.send(here, None, "count").await;
     guest.enqueue(here, answer, "again").await;
     let waits = |node: &Node| node.run.as_ref().is_some_and(|run| run.progress.retry_at.is_some());

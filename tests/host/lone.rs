@@ -57,6 +57,14 @@ impl Drop for Lone {
     }
 }
 
+/// A conversation with the scripted model.
+pub async fn conversation(guest: &mut Guest) -> ConversationId {
+    let conversation = guest.conversation().await;
+    let model = ModelRef { backend: "work".into(), model: "scripted".into() };
+    guest.act(Command::SetModel { conversation, model }).await.unwrap();
+    conversation
+}
+
 /// All that the host has told, of what people see.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {

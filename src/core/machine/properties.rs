@@ -36,6 +36,12 @@ enum Act {
     React(usize, u8, bool),
     Bookmark(usize, Option<u8>),
     Mark(usize, u8, bool),
+    Parameter(u8),
+    Enqueue(usize, String),
+    EditQueued(usize, String),
+    MoveQueued(usize, u8),
+    DropQueued(usize),
+    SendQueued(usize, bool),
 }
 
 /// What cannot be undone: it is done between the others.
@@ -71,6 +77,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => ".{0,8}".prop_map(Act::System),
         1 => ".{0,8}".prop_map(Act::Rename),
         1 => (0..3u8).prop_map(Act::Model),
+        1 => (0..3u8).prop_map(Act::Parameter),
         3 => (at, 0..12u8).prop_map(|(i, n)| Act::Keep(i, n)),
         2 => (at, at, 0..4u8, any::<bool>()).prop_map(|(i, parent, name, smart)| Act::SaveFolder(i, parent, name, smart)),
         1 => at.prop_map(Act::DeleteFolder),
@@ -82,11 +89,25 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![4 => passing(), 4 => writing, 3 => tree, 3 => kept]
 }
 
+/// What is done with prompts that wait. The host sends them by itself too, which no act does.
+fn queue() -> impl Strategy<Value = Act> {
+    let at = any::<usize>();
+    prop_oneof![
+        5 => (at, ".{1,12}").prop_map(|(i, t)| Act::Enqueue(i, t)),
+        1 => (at, ".{0,12}").prop_map(|(i, t)| Act::EditQueued(i, t)),
+        1 => (at, 0..4u8).prop_map(|(i, to)| Act::MoveQueued(i, to)),
+        1 => at.prop_map(Act::DropQueued),
+        2 => (at, any::<bool>()).prop_map(|(i, beside)| Act::SendQueued(i, beside)),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_done_the_tree_the_replicas_and_the_disk_agree(acts in proptest::collection::vec((act(), 0..8u8), 1..60)) {
+    fn whatever_is_done_the_tree_the_replicas_and_the_disk_agree(
+        acts in proptest::collection::vec((prop_oneof![4 => act(), 1 => queue()], 0..8u8), 1..60)
+    ) {
         let mut world = World::new();
         for (act, who) in acts {
             // Two people at two screens; now and then one takes back, or does again.

@@ -222,7 +222,20 @@ impl<'m> Stage<'m> {
         match (&out[..], &into[..]) {
             ([one], []) => match (queue.iter().position(|queued| queued.node == one.node), sent(one)) {
                 (Some(at), _) => drop(queue.remove(at)),
-                (None, Some(nodes)) => return self.hide(conversation, &nodes.into_iter().flatten().collect::<Vec<_>>(), false, true),
+                (None, Some(nodes)) => {
+                    let nodes: Vec<NodeId> = nodes.into_iter().flatten().collect();
+                    self.hide(conversation, &nodes, false, true)?;
+                    // A branch that went along when it was sent comes back with it.
+                    let scene = self.scene(conversation, false)?;
+                    let above = scene.doc.and_then(|doc| doc.node(one.node)).and_then(|node| node.parent);
+                    let names: Vec<String> =
+                        scene.now.branches.iter().filter(|(_, leaf)| nodes.contains(leaf)).map(|(name, _)| name.clone()).collect();
+                    for (name, above) in names.into_iter().zip(above.into_iter().cycle()) {
+                        scene.now.branches.insert(name.clone(), above);
+                        scene.names.insert(name);
+                    }
+                    return Ok(());
+                }
                 (None, None) => return Err(changed_since()),
             },
             ([], [one]) => match (queue.iter().any(|queued| queued.node == one.node), sent(one)) {

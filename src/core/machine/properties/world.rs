@@ -7,7 +7,7 @@ use crate::core::machine::*;
 use crate::core::undo::{Op, OpState};
 use crate::core::{Counts, Doc};
 use crate::error::Kind;
-use crate::proto::{Command, ConversationRow, Event, Folder, FolderId, IdGen, Keep, Node, Part, Role, Scope, content_text, wire};
+use crate::proto::{Command, ConversationRow, Event, Folder, FolderId, IdGen, Keep, Node, Part, Role, Scope, Subject, content_text, wire};
 
 /// A conversation as the database would hold it.
 #[derive(Default)]
@@ -226,6 +226,11 @@ impl World {
         (!running.is_empty()).then(|| running[index % running.len()])
     }
 
+    fn pick_queued(&self, index: usize) -> Option<NodeId> {
+        let queue = &self.doc().conversation.queue;
+        (!queue.is_empty()).then(|| queue[index % queue.len()].node)
+    }
+
     fn pick_folder(&self, index: usize) -> Option<FolderId> {
         let folders = &self.machine.replica.folders;
         (!folders.is_empty()).then(|| folders[index % folders.len()].id)
@@ -354,6 +359,33 @@ impl World {
                 let Some(node) = picked(self, at) else { return };
                 self.run(Command::Bookmark { conversation, node, note: note.map(|n| "n".repeat(usize::from(n))) });
             }
+            Act::Parameter(tenths) => {
+                let changes = vec![("temperature".to_owned(), Some((f64::from(tenths) / 10.0).into()))];
+                self.run(Command::SetParameters { subject: Subject::Conversation(conversation), changes });
+            }
+            Act::Enqueue(at, text) => {
+                let line = self.pick_running(at).filter(|_| at % 4 > 0).or_else(|| self.pick(at));
+                let Some(line) = line else { return };
+                let (node, answer) = (self.ids.fresh(), self.ids.fresh());
+                let content = vec![Part::Text { text }];
+                self.run(Command::Enqueue { conversation, line, node, answer, content, model: Some(model(0)) });
+            }
+            Act::EditQueued(at, text) => {
+                let Some(node) = self.pick_queued(at) else { return };
+                self.run(Command::EditQueued { conversation, node, content: vec![Part::Text { text }] });
+            }
+            Act::MoveQueued(at, to) => {
+                let Some(node) = self.pick_queued(at) else { return };
+                self.run(Command::MoveQueued { conversation, node, to: u32::from(to) });
+            }
+            Act::DropQueued(at) => {
+                let Some(node) = self.pick_queued(at) else { return };
+                self.run(Command::DropQueued { conversation, node });
+            }
+            Act::SendQueued(at, beside) => {
+                let Some(node) = self.pick_queued(at) else { return };
+                self.run(Command::SendQueued { conversation, node, beside });
+            }
             Act::Mark(at, letter, on) => {
                 let Some(node) = picked(self, at) else { return };
                 self.run(Command::SetMark { conversation, letter: char::from(b'a' + letter), node: on.then_some(node) });
@@ -407,6 +439,14 @@ impl World {
         assert_eq!(Counts { messages: row.messages, branches: row.branches, tokens: row.tokens }, counts);
         assert!(running > 0 || row.tokens == doc.counts().tokens, "tokens are those of the messages");
         assert_eq!(row.running as usize, running);
+        let queue = &doc.conversation.queue;
+        assert_eq!(row.queued as usize, queue.len());
+        for (at, queued) in queue.iter().enumerate() {
+            assert!(doc.node(queued.node).is_none(), "it is in the queue or in the tree, never in both");
+            assert!(queue[..at].iter().all(|other| other.node != queued.node), "and there once");
+            let waits_for = queue.iter().any(|other| other.answer == queued.line);
+            assert!(doc.node(queued.line).is_some() || waits_for, "what it waits for is known");
+        }
         let shown = |id: &NodeId| doc.node(*id).is_some_and(|node| !node.hidden);
         assert!(doc.conversation.head.as_ref().is_none_or(shown), "HEAD can be looked at");
         assert!(doc.conversation.branches.values().all(shown), "branches end in messages");

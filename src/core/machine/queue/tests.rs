@@ -387,13 +387,17 @@ fn a_prompt_that_was_queued_is_taken_back_wherever_it_is_by_now() {
     assert_eq!((b.queue(), b.doc().conversation.row.queued), (vec!["two".to_owned(), "three".to_owned()], 2));
     b.undo(&queued_three, false);
     assert_eq!(b.queue(), ["two"]);
-    // It went out by itself: it is in the tree, and leaves it.
+    // It went out by itself: it is in the tree, and leaves it. The branch that went along comes back.
+    let conversation = b.conversation;
+    b.run(Command::SetBranch { conversation, name: "main".into(), leaf: Some(first) });
     b.end(first);
+    assert_eq!(b.doc().conversation.branches["main"], second);
     assert_eq!(b.node(two).state, State::Sent);
     b.end(second);
     b.undo(&queued_two, false);
     assert!(b.node(two).hidden && b.node(second).hidden && b.queue().is_empty());
     assert_eq!((b.doc().conversation.head, b.doc().conversation.row.messages), (Some(first), 2));
+    assert_eq!(b.doc().conversation.branches["main"], first);
     b.undo(&queued_two, true);
     assert!(!b.node(two).hidden && !b.node(second).hidden);
     // Not from under what was built on it.
