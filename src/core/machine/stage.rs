@@ -240,7 +240,16 @@ impl<'m> Stage<'m> {
             },
             ([], [one]) => match (queue.iter().any(|queued| queued.node == one.node), sent(one)) {
                 (true, _) => return Err(changed_since()),
-                (false, Some(nodes)) => return self.hide(conversation, &nodes.into_iter().flatten().collect::<Vec<_>>(), true, false),
+                (false, Some(nodes)) => {
+                    let nodes: Vec<NodeId> = nodes.into_iter().flatten().collect();
+                    self.hide(conversation, &nodes, true, false)?;
+                    let scene = self.scene(conversation, false)?;
+                    let above = scene.doc.and_then(|doc| doc.node(one.node)).and_then(|node| node.parent);
+                    if scene.now.head == above {
+                        scene.now.head = nodes.last().copied();
+                    }
+                    return Ok(());
+                }
                 (false, None) => {
                     let at = to.iter().position(|queued| queued.node == one.node).unwrap_or(queue.len());
                     queue.insert(at.min(queue.len()), one.clone());

@@ -400,6 +400,7 @@ fn a_prompt_that_was_queued_is_taken_back_wherever_it_is_by_now() {
     assert_eq!(b.doc().conversation.branches["main"], first);
     b.undo(&queued_two, true);
     assert!(!b.node(two).hidden && !b.node(second).hidden);
+    assert_eq!(b.doc().conversation.head, Some(second));
     // Not from under what was built on it.
     b.send(Some(second), "and?");
     b.undo(&queued_two, false);
