@@ -101,10 +101,10 @@ async fn every_act_that_cannot_be_saved_is_refused_whole_and_goes_through_later(
         assert_eq!(before, after, "{act:?} was refused, and left something");
         guest.act(act.clone()).await.unwrap_or_else(|error| panic!("{act:?} with room again: {error:?}"));
         if let Command::Send { answer, .. } = act {
-            guest.until("two words", |g| !g.text(here, answer).is_empty()).await;
+            guest.until("two words", |g| g.text(here, answer) == "one two").await;
         }
         if matches!(act, Command::SendQueued { .. }) {
-            guest.until("its answer", |g| !g.text(here, three_answer).is_empty()).await;
+            guest.until("its two words", |g| g.text(here, three_answer) == "one two").await;
         }
     }
     guest.act(Command::Stop { conversation: here, node: None }).await.unwrap();
