@@ -128,7 +128,7 @@ async fn every_act_that_cannot_be_saved_is_refused_whole_and_goes_through_later(
 
 #[tokio::test]
 async fn an_answer_that_ends_on_a_full_disk_is_shown_and_saved_before_anything_newer() {
-    let server = Scripted::start(Dialect::OpenAi, Script::says("one two three four five six").at(10.0));
+    let server = Scripted::start(Dialect::OpenAi, Script::says("one two three four five six").at(3.0));
     let home = Home::with_backend("openai", &server.url());
     let lone = Lone::start(&home);
     let mut guest = lone.guest().await;
