@@ -140,6 +140,16 @@ pub fn jump(model: &mut Model, times: usize, back: bool) {
     }
 }
 
+/// What is looked at is not there any more: back to where one was before, or to a conversation that has not begun.
+pub fn leave_gone(model: &mut Model) {
+    let gone = model.shared.view.conversation;
+    let before = std::iter::from_fn(|| model.jumps.back(None)).find(|place| place.conversation != gone);
+    match before {
+        Some(Place { conversation: Some(id), node }) => go(model, id, node),
+        _ => fresh(model),
+    }
+}
+
 fn go(model: &mut Model, id: ConversationId, node: Option<NodeId>) {
     if model.shared.view.conversation == Some(id) && model.shared.doc().is_some() {
         match node {

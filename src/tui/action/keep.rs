@@ -42,6 +42,10 @@ pub fn undone(model: &mut Model, redo: bool, undone: &Undone) {
     {
         perform::show(model, node);
     }
+    // A conversation that is gone with its act is left for where one came from.
+    if !redo && here.is_some_and(|id| model.shared.replica.rows.get(&id).is_some_and(|row| row.deleted.is_some())) {
+        super::conversations::leave_gone(model);
+    }
     // What was put away while it was looked at is looked at again, unless something else has begun.
     let idle = here.is_none() && model.shared.composer.borrow().is_empty() && model.shared.attached.is_empty();
     if let Some(id) = elsewhere.filter(|id| idle && !redo && listed(model, *id)) {

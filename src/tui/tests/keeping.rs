@@ -1,6 +1,7 @@
 //! What is kept about messages, and what is done to branches: ratings, reactions, bookmarks, marks, undo, archive, fork, graft.
 
 use super::super::fixture::*;
+use super::super::jumps::Place;
 use super::super::msg::{Cmd, Msg};
 use crate::error::{Error, Kind};
 use crate::proto::*;
@@ -299,4 +300,17 @@ fn what_was_binned_while_it_was_looked_at_is_looked_at_again_when_it_comes_back(
     assert_eq!(bench.model.shared.view.conversation, Some(conversation(1)));
     assert!(bench.shows("Undone: put “quicksort in rust” into the bin. C-r"), "{}", bench.text());
     assert_eq!(bench.model.shared.focus, "conversations");
+}
+
+#[test]
+fn a_fork_that_is_undone_is_left_for_where_one_came_from() {
+    let mut bench = Bench::full(120, 30);
+    bench.model.jumps.leave(Place { conversation: Some(conversation(1)), node: None });
+    bench.model.shared.view.conversation = Some(conversation(2));
+    bench.keys("<Esc>u");
+    let mut row = bench.model.shared.replica.rows[&conversation(2)].clone();
+    row.deleted = Some(NOON);
+    bench.event(EventKind::Row(row));
+    acked(&mut bench, undone("forked “quicksort in rust” into a new conversation", Some(2), None));
+    assert_eq!(bench.model.shared.view.conversation, Some(conversation(1)));
 }
