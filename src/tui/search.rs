@@ -134,9 +134,10 @@ impl Search {
         }
     }
 
+    /// Whether what was found is not of what is looked for now: that is asked for, or will be with the next frame.
     #[must_use]
     pub fn is_asking(&self) -> bool {
-        self.asked.is_some()
+        self.asked.is_some() || self.text() != self.found
     }
 
     #[must_use]
