@@ -213,52 +213,44 @@ impl<'m> Stage<'m> {
             these.iter().filter(|queued| those.iter().all(|other| other.node != queued.node)).cloned().collect()
         };
         let scene = self.scene(conversation, false)?;
+        let sent = |queued: &Queued| scene.doc.is_some_and(|doc| doc.node(queued.node).is_some());
         let queue = &mut scene.now.queue;
-        let sent = |queued: &Queued| {
-            let answer = scene.doc.and_then(|doc| doc.node(queued.answer));
-            scene.doc.and_then(|doc| doc.node(queued.node)).map(|node| [Some(node.id), answer.map(|answer| answer.id)])
-        };
-        let (out, into) = (not_in(from, to), not_in(to, from));
-        match (&out[..], &into[..]) {
-            ([one], []) => match (queue.iter().position(|queued| queued.node == one.node), sent(one)) {
-                (Some(at), _) => drop(queue.remove(at)),
-                (None, Some(nodes)) => {
-                    let nodes: Vec<NodeId> = nodes.into_iter().flatten().collect();
-                    self.hide(conversation, &nodes, false, true)?;
-                    // A branch that went along when it was sent comes back with it.
-                    let scene = self.scene(conversation, false)?;
-                    let above = scene.doc.and_then(|doc| doc.node(one.node)).and_then(|node| node.parent);
-                    let names: Vec<String> =
-                        scene.now.branches.iter().filter(|(_, leaf)| nodes.contains(leaf)).map(|(name, _)| name.clone()).collect();
-                    for (name, above) in names.into_iter().zip(above.into_iter().cycle()) {
-                        scene.now.branches.insert(name.clone(), above);
-                        scene.names.insert(name);
-                    }
-                    return Ok(());
-                }
-                (None, None) => return Err(changed_since()),
+        let place = |queue: &[Queued], one: &Queued| queue.iter().position(|queued| queued.node == one.node);
+        match (&not_in(from, to)[..], &not_in(to, from)[..]) {
+            ([one], []) => match place(queue, one) {
+                Some(at) => drop(queue.remove(at)),
+                None if sent(one) => return self.sent(conversation, one, true),
+                None => return Err(changed_since()),
             },
-            ([], [one]) => match (queue.iter().any(|queued| queued.node == one.node), sent(one)) {
-                (true, _) => return Err(changed_since()),
-                (false, Some(nodes)) => {
-                    let nodes: Vec<NodeId> = nodes.into_iter().flatten().collect();
-                    self.hide(conversation, &nodes, true, false)?;
-                    let scene = self.scene(conversation, false)?;
-                    let above = scene.doc.and_then(|doc| doc.node(one.node)).and_then(|node| node.parent);
-                    if scene.now.head == above {
-                        scene.now.head = nodes.last().copied();
-                    }
-                    return Ok(());
-                }
-                (false, None) => {
-                    let at = to.iter().position(|queued| queued.node == one.node).unwrap_or(queue.len());
-                    queue.insert(at.min(queue.len()), one.clone());
-                }
-            },
-            _ if queue == from => queue.clone_from(&to.to_vec()),
+            ([], [one]) if place(queue, one).is_some() => return Err(changed_since()),
+            ([], [one]) if sent(one) => return self.sent(conversation, one, false),
+            ([], [one]) => {
+                let at = place(to, one).unwrap_or(queue.len());
+                queue.insert(at.min(queue.len()), one.clone());
+            }
+            _ if queue == from => to.clone_into(queue),
             _ => return Err(changed_since()),
         }
         scene.now.row.queued = u32::try_from(scene.now.queue.len()).unwrap_or(u32::MAX);
+        Ok(())
+    }
+
+    /// A prompt that went out of the queue is taken back with its answer, and the branches that went along; or it is brought back.
+    fn sent(&mut self, conversation: ConversationId, queued: &Queued, hidden: bool) -> Result<()> {
+        let there = |id: &NodeId| self.machine.replica.docs.get(&conversation).is_some_and(|doc| doc.node(*id).is_some());
+        let nodes: Vec<NodeId> = [queued.node, queued.answer].into_iter().filter(there).collect();
+        self.hide(conversation, &nodes, !hidden, hidden)?;
+        let scene = self.scene(conversation, false)?;
+        let above = scene.doc.and_then(|doc| doc.node(queued.node)).and_then(|node| node.parent);
+        if !hidden && scene.now.head == above {
+            scene.now.head = nodes.last().copied();
+        }
+        if let Some(above) = above.filter(|_| hidden) {
+            for (name, leaf) in scene.now.branches.iter_mut().filter(|(_, leaf)| nodes.contains(leaf)) {
+                *leaf = above;
+                scene.names.insert(name.clone());
+            }
+        }
         Ok(())
     }
 

@@ -86,7 +86,7 @@ impl Overlay for Files {
     fn foot(&self, cx: &Cx<'_>) -> String {
         let key = |action| cx.key(Scope::Overlay, action);
         format!(
-            "{} shows it in the editor · {} saves · {} copies · {} closes",
+            "{} shows · {} saves · {} copies · {} closes",
             key(Action::Accept),
             key(Action::CodeSave),
             key(Action::Copy),
